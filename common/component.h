@@ -1,0 +1,43 @@
+#ifndef MUSTER_COMPONENT_H
+#define MUSTER_COMPONENT_H
+
+#include <event2/event.h>
+
+#include "channel.h"
+#include "sandbox.h"
+
+/*
+ * What the unprivileged programs have in common.  The parent starts them as
+ *	PROGRAM -i INSTANCE [-u UID -g GID -r DIR] [-t] [-v LEVEL]
+ * with descriptor COMPONENT_FD connected to the parent, 0-2 on /dev/null
+ * (2 is musterd's own in -t mode), a clean environment (PATH, TZ, LANG),
+ * nothing else open.
+ */
+#define COMPONENT_FD 3
+
+struct component {
+	const char *name; /* "manager" */
+	enum sandbox_role role;
+	int instance; /* httpd workers: 0, 1, … */
+	struct event_base *base;
+	struct channel *parent;
+	channel_message_fn dispatch; /* messages of the parent */
+	/* Work that must be done before the sandbox (may be NULL). */
+	void (*prepare)(struct component *);
+	/* After the sandbox, before the loop (may be NULL). */
+	void (*ready)(struct component *);
+	void *arg; /* given to dispatch */
+};
+
+/*
+ * Parses the arguments, sets the title ("musterd: manager"), makes the
+ * event base (two priorities, 0 is served first; epoll; no signal
+ * handlers; SIGPIPE ignored), calls prepare, enters the sandbox, opens the
+ * parent's channel, sets log messages to go there as IMSG_LOG, calls ready
+ * and runs the loop.  When the parent has gone the program exits at once
+ * with status 0.  Does not return.
+ */
+void component_run(struct component *, int argc, char **argv)
+    __attribute__((noreturn));
+
+#endif
