@@ -117,14 +117,17 @@ enum imsg_type {
 	/* ---- processes: manager → parent ----------------------------- */
 
 	/* u32 process, u32 generation, u32 entry, u32 instance, u32 group,
-	 * u32 about.
+	 * u32 about, str announce.
 	 * Starts the entry (ENTRY_SPEC) as this process id; allowed when the
 	 * id has no live generation, its last exit is acknowledged and
 	 * generation is greater than its last.  Spawns of the same non-zero
 	 * group are done in order, and after one of them has failed the
 	 * rest answer SPAWN_FAILED with stage STAGE_SKIPPED.  `about`: the
 	 * process that a probe is about (its stdin's writing end, pidfd and
-	 * status pipe are given to it), 0 if none. */
+	 * status pipe are given to it), 0 if none.  `announce`: bytes that
+	 * the parent sends to the relay as CONSOLE_WRITE (number 1) when the
+	 * turn of this spawn comes, before the checks, the STREAM_OPEN and
+	 * the clone ("$ COMMAND"; "" none; not for a skipped one). */
 	IMSG_PROC_SPAWN = 160,
 	/* u32 process, u32 generation, i32 signal, u8 scope (enum scope) */
 	IMSG_PROC_SIGNAL,
@@ -228,12 +231,15 @@ enum imsg_type {
 
 	/* ---- output: manager ⇄ relay ----------------------------------- */
 
-	/* manager → relay: u8 number (1, 2), bytes to write there (order is
-	 * kept; process output that a later spawn makes comes after). */
+	/* manager → parent → relay: u8 number (1, 2), bytes to write there.
+	 * The parent forwards it unread, so that texts, spawns and the
+	 * output of these stand in one order. */
 	IMSG_CONSOLE_WRITE = 260,
-	/* manager → relay: `id`; CONSOLE_FLUSHED answers when all that came
-	 * before is written (or its reader has gone). */
+	/* manager → parent → relay: `id`; the relay answers CONSOLE_FLUSHED
+	 * to the manager when all that came before is written (or its reader
+	 * has gone). */
 	IMSG_CONSOLE_FLUSH,
+	/* relay → manager */
 	IMSG_CONSOLE_FLUSHED,
 	/* relay → manager: u32 process, u32 generation.  All that it wrote
 	 * until its exit is in the journals and, as far as its files take
@@ -244,8 +250,8 @@ enum imsg_type {
 	IMSG_STREAM_TAIL,
 	/* relay → manager, same `id`: bytes */
 	IMSG_STREAM_TAIL_DONE,
-	/* manager → relay: str text; a line for the log file (-l), or the
-	 * console where there is none. */
+	/* manager → parent → relay (forwarded as CONSOLE_WRITE is): str text;
+	 * a line for the log file (-l), or the console where there is none. */
 	IMSG_LOGFILE_WRITE,
 
 	/* ---- output: httpd ⇄ relay -------------------------------------- */
