@@ -1,0 +1,76 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../common/log.h"
+#include "../common/snapshot.h"
+#include "../common/wire.h"
+#include "manager.h"
+
+/*
+ * What musterd says on its own output: pymanager's texts, and log lines.
+ * All of it passes the parent to the relay, so that it stands in order with
+ * the output of the processes.
+ */
+
+void
+console_bytes(int number, const void *data, size_t len)
+{
+	struct wire w;
+
+	/* The command of -x has the standard output to itself. */
+	if (mgr.snapshot->flags & SNAPSHOT_RUNNER)
+		number = 2;
+	wire_init(&w);
+	wire_put_u8(&w, (uint8_t)number);
+	wire_put_bytes(&w, data, len);
+	(void)manager_send(IMSG_CONSOLE_WRITE, 0, &w);
+	wire_free(&w);
+}
+
+void
+console_print(int number, const char *fmt, ...)
+{
+	char buf[MAX_CONSOLE - 64];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(buf, sizeof(buf), fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	if ((size_t)n >= sizeof(buf))
+		n = (int)sizeof(buf) - 1;
+	console_bytes(number, buf, (size_t)n);
+}
+
+void
+console_flush(uint32_t id)
+{
+	(void)manager_send(IMSG_CONSOLE_FLUSH, id, NULL);
+}
+
+void
+console_log(int level, const char *program, const char *text)
+{
+	static const char *const words[] = {
+	    "ERROR", "WARNING", "INFO", "DEBUG"};
+	char line[2048];
+	struct wire w;
+
+	if (level < LOG_LEVEL_ERROR || level > LOG_LEVEL_DEBUG ||
+	    (level >= LOG_LEVEL_INFO &&
+		(int)mgr.snapshot->verbosity < level - 1))
+		return;
+	(void)snprintf(line, sizeof(line), "[%s] %s%s%s\n", words[level],
+	    program, program[0] == '\0' ? "" : ": ", text);
+	if (mgr.config == NULL || mgr.config->logfile == NULL) {
+		console_bytes(1, line, strlen(line));
+		return;
+	}
+	wire_init(&w);
+	wire_put_str(&w, line);
+	(void)manager_send(IMSG_LOGFILE_WRITE, 0, &w);
+	wire_free(&w);
+}

@@ -1,0 +1,125 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bsd/string.h>
+
+#include "../common/log.h"
+#include "../common/snapshot.h"
+#include "../common/spec.h"
+#include "manager.h"
+
+/* The tables of jobs and processes, made from the configuration. */
+
+static struct job_config runner_config;
+static struct stop_step runner_stop;
+
+static struct process *
+process_new(struct job *job, uint32_t instance)
+{
+	struct process *p;
+
+	p = calloc(1, sizeof(*p));
+	if (p == NULL)
+		return NULL;
+	p->job = job;
+	p->instance = instance;
+	p->slot = NO_ENTRY;
+	p->state = STATE_WAITING;
+	p->want = WANT_UP;
+	SLIST_INIT(&p->waiting);
+	mgr.processes[mgr.nprocesses++] = p;
+	p->id = mgr.nprocesses;
+	return p;
+}
+
+static int
+job_init(struct job *job, struct job_config *c)
+{
+	unsigned int i;
+
+	job->config = c;
+	if (snprintf(job->name, sizeof(job->name), "default.%s", c->name) >=
+	    (int)sizeof(job->name))
+		return -1;
+	job->nprocesses = c->instances;
+	job->processes = calloc(c->instances + 1, sizeof(*job->processes));
+	if (job->processes == NULL)
+		return -1;
+	for (i = 0; i < c->instances; i++) {
+		job->processes[i] = process_new(job, i);
+		if (job->processes[i] == NULL)
+			return -1;
+	}
+	return 0;
+}
+
+/* The command of -x is a job that is not listed: it starts when all others
+ * are up, and its end is the end of musterd, with its code. */
+static struct job_config *
+runner_job_config(void)
+{
+	struct job_config *c;
+	size_t i;
+	size_t n;
+
+	c = &runner_config;
+	n = mgr.snapshot->ncommand;
+	c->name = mgr.snapshot->command[0];
+	c->command_line = mgr.snapshot->command[0];
+	c->words.list = calloc(n, sizeof(*c->words.list));
+	if (c->words.list == NULL)
+		return NULL;
+	c->words.count = n;
+	for (i = 0; i < n; i++) {
+		c->words.list[i].source = mgr.snapshot->command[i];
+		c->words.list[i].segments =
+		    calloc(1, sizeof(*c->words.list[i].segments));
+		if (c->words.list[i].segments == NULL)
+			return NULL;
+		c->words.list[i].nsegments = 1;
+		c->words.list[i].segments[0].kind = SEGMENT_TEXT;
+		c->words.list[i].segments[0].text = mgr.snapshot->command[i];
+	}
+	c->umask = NO_UMASK;
+	c->nice = NO_NICE;
+	c->instances = 1;
+	c->exit_shutdown = 1;
+	c->out.mode = OUTPUT_INHERIT;
+	c->err.mode = OUTPUT_INHERIT;
+	runner_stop.signal = 15;
+	runner_stop.wait = mgr.config->graceful;
+	c->stop = &runner_stop;
+	c->nstop = 1;
+	return c;
+}
+
+int
+jobs_make(void)
+{
+	struct job_config *runner;
+	size_t i;
+	size_t n;
+
+	n = 0;
+	for (i = 0; i < mgr.config->njobs; i++)
+		n += mgr.config->jobs[i]->instances;
+	if (n >= MAX_PROCESSES)
+		return -1;
+	mgr.jobs = calloc(mgr.config->njobs + 1, sizeof(*mgr.jobs));
+	mgr.processes = calloc(n + 1, sizeof(struct process *));
+	if (mgr.jobs == NULL || mgr.processes == NULL)
+		return -1;
+	for (i = 0; i < mgr.config->njobs; i++)
+		if (job_init(&mgr.jobs[mgr.njobs++], mgr.config->jobs[i]) == -1)
+			return -1;
+	if (!(mgr.snapshot->flags & SNAPSHOT_RUNNER) ||
+	    mgr.snapshot->ncommand == 0)
+		return 0;
+	runner = runner_job_config();
+	if (runner == NULL)
+		return -1;
+	mgr.runner = &mgr.jobs[mgr.njobs++];
+	mgr.runner->hidden = 1;
+	return job_init(mgr.runner, runner);
+}

@@ -1,0 +1,388 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "../common/log.h"
+#include "../common/snapshot.h"
+#include "manager.h"
+
+/*
+ * The launch.  Without any `after` in the file, jobs start one after
+ * another, each when the one before is verified; jobs without a verifier
+ * count as soon as they are spawned, so a run of them is asked for in one
+ * go, as a group that the parent does in order and gives up at the first
+ * that fails.  With `after`, each job waits for what it names, and at most
+ * start-parallel processes are on the way at once.
+ */
+
+static size_t next_job; /* in file order: the first not launched */
+static size_t next_check; /* the first whose processes are not all up */
+static uint32_t group;
+static uint32_t barrier; /* asked for, 0 none */
+static struct job *runner_job;
+
+static void
+want_job(struct job *job)
+{
+	const struct job_config *c;
+	size_t i;
+
+	if (job->wanted)
+		return;
+	job->wanted = 1;
+	c = job->config;
+	for (i = 0; i < c->nafter; i++)
+		want_job(&mgr.jobs[c->after[i].index]);
+}
+
+static void
+want_jobs(void)
+{
+	size_t i;
+
+	for (i = 0; i < mgr.njobs; i++)
+		if (mgr.jobs[i].config->autostart && !mgr.jobs[i].hidden)
+			want_job(&mgr.jobs[i]);
+	runner_job = mgr.runner;
+}
+
+void
+launch_adopt(void)
+{
+	want_jobs();
+	if (mgr.phase != PHASE_LAUNCHING)
+		return;
+	if (mgr.launch_failed)
+		shutdown_begin(EXIT_SETUP);
+	else
+		launch_continue();
+}
+
+void
+launch_begin(void)
+{
+	size_t i;
+	size_t j;
+
+	mgr.phase = PHASE_LAUNCHING;
+	feed_status_changed();
+	want_jobs();
+	for (i = 0; i < mgr.njobs; i++)
+		for (j = 0; j < mgr.jobs[i].nprocesses; j++)
+			if (!mgr.jobs[i].wanted && !mgr.jobs[i].hidden)
+				process_event(
+				    mgr.jobs[i].processes[j], EVENT_STOP);
+	progress_begin();
+	blob_global();
+	launch_continue();
+}
+
+static void
+launch_job(struct job *job)
+{
+	unsigned int i;
+
+	job->launched = 1;
+	process_spawn_group(mgr.config->graph ? 0 : group);
+	for (i = 0; i < job->nprocesses; i++)
+		if (job->processes[i]->state == STATE_WAITING)
+			process_event(job->processes[i], EVENT_START);
+	process_spawn_group(0);
+}
+
+static int
+job_up(const struct job *job)
+{
+	return job->nverified >= job->nprocesses;
+}
+
+/* ---- file order -------------------------------------------------------------
+ */
+
+static int
+launch_in_order(void)
+{
+	struct job *job;
+
+	if (group == 0)
+		group = 1;
+	while (next_job < mgr.njobs) {
+		job = &mgr.jobs[next_job];
+		if (!job->wanted) {
+			next_job++;
+			continue;
+		}
+		if (!job->launched)
+			launch_job(job);
+		if (job->config->nverifiers > 0 && !job_up(job))
+			return 0;
+		if (job->config->nverifiers > 0)
+			group++;
+		next_job++;
+	}
+	return 1;
+}
+
+/* ---- after
+ * ------------------------------------------------------------------- */
+
+/* 1 satisfied, 0 not yet, -1 never */
+static int
+after_state(const struct after *after)
+{
+	const struct process *p;
+	const struct job *job;
+	unsigned int i;
+
+	job = &mgr.jobs[after->index];
+	switch (after->condition) {
+	case AFTER_STARTED:
+		return job->nstarted >= job->nprocesses;
+	case AFTER_VERIFIED:
+		return job_up(job);
+	case AFTER_EXITED:
+		break;
+	}
+	if (job->nended_well >= job->nprocesses)
+		return 1;
+	for (i = 0; i < job->nprocesses; i++) {
+		p = job->processes[i];
+		if ((p->state == STATE_EXITED || p->state == STATE_FAILED) &&
+		    p->ended && process_success(p) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+job_may_start(const struct job *job)
+{
+	const struct job_config *c;
+	struct process *dead;
+	char text[256];
+	char end[64];
+	size_t i;
+	int state;
+
+	c = job->config;
+	for (i = 0; i < c->nafter; i++) {
+		state = after_state(&c->after[i]);
+		if (state == 0)
+			return 0;
+		if (state == 1)
+			continue;
+		dead = mgr.jobs[c->after[i].index].processes[0];
+		process_end_text(dead, end, sizeof(end));
+		(void)snprintf(text, sizeof(text),
+		    "RuntimeError: %s %s, and %s waits for its success",
+		    dead->job->config->name, end, c->name);
+		launch_process_failed(dead, text);
+		return -1;
+	}
+	return 1;
+}
+
+static unsigned int
+on_the_way(void)
+{
+	unsigned int n;
+	uint32_t i;
+
+	n = 0;
+	for (i = 0; i < mgr.nprocesses; i++)
+		if (mgr.processes[i]->state == STATE_STARTING &&
+		    !mgr.processes[i]->job->hidden)
+			n++;
+	return n;
+}
+
+static int
+launch_graph(void)
+{
+	struct job *job;
+	unsigned int busy;
+	size_t i;
+	int all;
+	int state;
+
+	all = 1;
+	busy = on_the_way();
+	for (i = 0; i < mgr.njobs; i++) {
+		job = &mgr.jobs[i];
+		if (!job->wanted || job->launched)
+			continue;
+		all = 0;
+		if (busy >= mgr.config->start_parallel)
+			return 0;
+		state = job_may_start(job);
+		if (state == -1)
+			return 0;
+		if (state == 0)
+			continue;
+		launch_job(job);
+		busy += job->nprocesses;
+	}
+	return all;
+}
+
+/* ---- the end of the launch
+ * ---------------------------------------------------------- */
+
+static void
+launch_done(void)
+{
+	mgr.phase = PHASE_RUNNING;
+	feed_status_changed();
+	blob_global();
+	progress_end();
+	if (mgr.snapshot->flags & SNAPSHOT_DAEMON_WAIT)
+		manager_daemon_ready(0);
+	if (runner_job != NULL)
+		launch_job(runner_job);
+}
+
+void
+launch_run(void)
+{
+	int all;
+
+	if (!mgr.launch_due)
+		return;
+	mgr.launch_due = 0;
+	if (mgr.phase != PHASE_LAUNCHING || mgr.launch_failed)
+		return;
+	all = mgr.config->graph ? launch_graph() : launch_in_order();
+	if (!all || mgr.phase != PHASE_LAUNCHING)
+		return;
+	while (next_check < mgr.njobs &&
+	    (!mgr.jobs[next_check].wanted || job_up(&mgr.jobs[next_check])))
+		next_check++;
+	if (next_check < mgr.njobs || barrier != 0)
+		return;
+	/* Each has been cloned; has each reached its exec? */
+	barrier = 1;
+	(void)manager_send(IMSG_PROC_BARRIER, barrier, NULL);
+}
+
+void
+launch_continue(void)
+{
+	mgr.launch_due = 1;
+	manager_later();
+}
+
+void
+launch_barrier_done(uint32_t id)
+{
+	if (id != barrier || mgr.phase != PHASE_LAUNCHING || mgr.launch_failed)
+		return;
+	launch_done();
+}
+
+/* ---- failure
+ * -----------------------------------------------------------------------------
+ */
+
+/* The words as Python prints a list of strings. */
+static void
+python_list(const struct job_config *c, char *buf, size_t size)
+{
+	const char *s;
+	size_t i;
+	size_t n;
+
+	n = 0;
+	buf[0] = '\0';
+	for (i = 0; i < c->words.count && n + 8 < size; i++) {
+		n += (size_t)snprintf(buf + n, size - n, i == 0 ? "['" : ", '");
+		for (s = c->words.list[i].source; *s != '\0' && n + 8 < size;
+		     s++) {
+			if (*s == '\'' || *s == '\\')
+				buf[n++] = '\\';
+			buf[n++] = *s;
+		}
+		buf[n++] = '\'';
+		buf[n] = '\0';
+	}
+	(void)snprintf(buf + n, size - n, "]");
+}
+
+void
+launch_process_failed(struct process *p, const char *why)
+{
+	char text[4096];
+	char list[3072];
+
+	if (mgr.phase != PHASE_LAUNCHING) {
+		if (!shutting_down())
+			log_warnx("%s: %s", p->job->name,
+			    why != NULL ? why : verify_reason(p));
+		if (p->job->hidden)
+			shutdown_begin(p->error == ENOENT ? 127 : 126);
+		return;
+	}
+	if (mgr.launch_failed)
+		return;
+	mgr.launch_failed = 1;
+	progress_process(p);
+	progress_end();
+	if (why == NULL) {
+		python_list(p->job->config, list, sizeof(list));
+		(void)snprintf(text, sizeof(text),
+		    "VerificationFailedException: Process verification "
+		    "failed.\nCommand line for process: %s",
+		    list);
+		why = text;
+	}
+	console_print(mgr.snapshot->flags & SNAPSHOT_RUNNER ? 2 : 1,
+	    "[ERROR] could not set up processes: %s\n", why);
+	tail_request(p);
+	shutdown_begin(EXIT_SETUP);
+}
+
+/* ---- readiness
+ * ------------------------------------------------------------------------------
+ */
+
+static int
+process_ready(const struct process *p)
+{
+	switch (p->state) {
+	case STATE_RUNNING:
+		return p->verified;
+	case STATE_EXITED:
+		return process_success(p) == 0 &&
+		    p->job->config->restart != RESTART_ALWAYS && p->listed;
+	case STATE_STOPPED:
+		return !p->job->wanted;
+	default:
+		return 0;
+	}
+}
+
+const char *
+launch_missing(char *buf, size_t size)
+{
+	const struct process *p;
+	size_t n;
+	uint32_t i;
+	int missing;
+
+	missing = 0;
+	n = 0;
+	buf[0] = '\0';
+	for (i = 0; i < mgr.nprocesses && n + 256 < size; i++) {
+		p = mgr.processes[i];
+		if (p->job->hidden || process_ready(p))
+			continue;
+		missing = 1;
+		n += (size_t)snprintf(buf + n, size - n, "%s%s: %s%s%.100s",
+		    n == 0 ? "" : "\n", p->job->name,
+		    process_state_name(p->state),
+		    verify_reason(p)[0] == '\0' ? "" : ": ", verify_reason(p));
+	}
+	return missing ? buf : NULL;
+}

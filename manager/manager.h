@@ -1,0 +1,347 @@
+#ifndef MUSTER_MANAGER_H
+#define MUSTER_MANAGER_H
+
+#include <sys/types.h>
+#include <bsd/sys/queue.h>
+#include <bsd/sys/tree.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../common/channel.h"
+#include "../common/component.h"
+#include "../common/feed.h"
+#include "../common/message.h"
+#include "config.h"
+#include "snapshot.h"
+
+#define MUSTER_VERSION "0.1.0"
+#define PROBE_IDS 0x80000000U /* ids of probes start here */
+
+struct event;
+struct wire;
+struct wire_reader;
+struct imsg;
+struct process;
+
+enum phase {
+	PHASE_LOADING = 0, /* reading the configuration */
+	PHASE_STAGING, /* the table is with the parent */
+	PHASE_ADOPTING, /* the state of the world arrives */
+	PHASE_LAUNCHING,
+	PHASE_RUNNING,
+	PHASE_SHUTDOWN,
+	PHASE_FORCED, /* second interrupt */
+	PHASE_FLUSHING, /* all is down, the last texts are written */
+};
+
+/* A request of an HTTP worker that waits for its answer. */
+struct pending {
+	SLIST_ENTRY(pending) entry;
+	unsigned int worker;
+	uint32_t id;
+};
+SLIST_HEAD(pending_list, pending);
+
+/* What the API tells of the verifier of a process. */
+struct verdict {
+	const char *kind;
+	uint32_t attempts;
+	uint64_t elapsed;
+	char last[160];
+};
+
+enum want {
+	WANT_DOWN = 0,
+	WANT_UP,
+};
+
+struct job {
+	struct job_config *config;
+	char name[MAX_NAME + 16]; /* "default.web" */
+	struct process **processes; /* by instance */
+	unsigned int nprocesses;
+	unsigned int nverified; /* processes that were verified once */
+	unsigned int nended_well; /* ended with a success code */
+	unsigned int nstarted;
+	int launched; /* its processes were asked to start */
+	int wanted; /* autostart, or something that starts needs it */
+	int hidden; /* the command of -x: no job of the API */
+};
+
+struct process {
+	struct job *job;
+	uint32_t id;
+	uint32_t instance;
+	uint32_t generation;
+	uint32_t slot; /* of the parent, for the stream cells */
+	uint32_t restarts;
+	int32_t pid;
+	int32_t status; /* wait status of the last exit */
+	int32_t error; /* of a failed spawn */
+	uint8_t stage;
+	uint8_t state; /* enum process_state */
+	uint8_t want; /* enum want */
+	uint8_t spawning; /* SPAWN sent, no answer yet */
+	uint8_t live; /* spawned, the first process has not ended */
+	uint8_t leftover; /* ended, others of it are left */
+	uint8_t undrained; /* its last output is on the way */
+	uint8_t settling; /* ended, waits for GONE and DRAINED */
+	uint8_t ended; /* status is valid */
+	uint8_t verified;
+	uint8_t listed; /* was verified once: stands in pymanager's list */
+	uint8_t again; /* comes back when it is gone */
+	uint8_t step; /* of the stop sequence */
+	uint8_t short_stop; /* pymanager's restart: 5 s */
+	uint8_t dirty; /* to be fed and stored */
+	uint8_t stored; /* the parent holds a blob of it */
+	uint16_t backoff; /* deaths since it was last stable */
+	uint16_t retries; /* of the start-limit */
+	uint64_t started; /* monotonic, ns */
+	uint64_t ended_at;
+	int64_t started_wall;
+	int64_t ended_wall;
+	uint64_t *deaths; /* ring of start-limit.count times */
+	struct event *timer; /* stop step, backoff; NULL: none */
+	struct verification *verification; /* while it goes on */
+	struct verdict *verdict; /* NULL: no verifier yet */
+	struct pending_list waiting; /* requests for its restart */
+	STAILQ_ENTRY(process) dirty_entry;
+};
+
+struct worker {
+	struct channel *channel;
+	int fed;
+};
+
+struct manager {
+	struct component *component;
+	struct event_base *base;
+	struct channel *parent;
+	struct channel *relay;
+	struct channel *verifier;
+	struct worker workers[MAX_WORKERS];
+	struct snapshot *snapshot;
+	struct config *config;
+	enum birth birth;
+	enum phase phase;
+	int exit_code;
+	int launch_failed;
+	struct job *jobs;
+	size_t njobs;
+	struct process **processes; /* index id - 1 */
+	uint32_t nprocesses;
+	uint64_t sequence;
+	uint64_t *page; /* shared sequence number */
+	struct job *runner; /* the -x command, NULL none */
+	STAILQ_HEAD(, process) dirty;
+	int dirty_status;
+	int launch_due;
+	struct event *flush;
+};
+
+extern struct manager mgr;
+
+/* ---- process.c: the state machine ------------------------------------- */
+
+enum process_event {
+	EVENT_START = 0, /* its turn has come, or the operator says so */
+	EVENT_STOP,
+	EVENT_RESTART,
+	EVENT_STARTED, /* the parent has spawned it */
+	EVENT_SPAWN_FAILED,
+	EVENT_VERIFIED,
+	EVENT_VERIFY_FAILED,
+	EVENT_EXITED, /* the first process has ended */
+	EVENT_GONE, /* nothing is left of it */
+	EVENT_TIMER,
+	EVENT_COUNT
+};
+
+void process_event(struct process *, enum process_event);
+/* The relay has written all of the last generation's output. */
+void process_drained(struct process *);
+/* To be fed to the workers and stored at the end of this turn. */
+void process_touch(struct process *);
+struct process *process_find(uint32_t id);
+/* 0 if the exit counts as success. */
+int process_success(const struct process *);
+/* pymanager's number: exit code, or minus the signal. */
+int process_code(int32_t status);
+/* "exited with code 3", "was ended by SIGTERM". */
+void process_end_text(const struct process *, char *buf, size_t size);
+/* Starts the timer of this state. */
+void process_timer(struct process *, uint64_t ns);
+void process_timer_stop(struct process *);
+/*
+ * A process of an earlier manager: it lives; its end was seen, what follows
+ * from it is not known; it was asked for, but never came to be.
+ */
+void process_adopt_live(struct process *);
+void process_adopt_ended(struct process *);
+void process_adopt_lost(struct process *);
+/* Number of the spawn group of launches in file order. */
+void process_spawn_group(uint32_t group);
+
+/* ---- stop.c ----------------------------------------------------------------
+ */
+
+/* Begins the stop sequence of a live process. */
+void stop_begin(struct process *);
+/* The wait of a step is over. */
+void stop_next(struct process *);
+/* The first process has ended by itself and left others behind. */
+void stop_leftover(struct process *);
+void stop_kill(struct process *);
+
+/* ---- restart.c
+ * --------------------------------------------------------------- */
+
+/* Does the policy bring it back after this exit? */
+int restart_wanted(const struct process *);
+enum restart_decision {
+	RESTART_NOW,
+	RESTART_LATER, /* delay was filled in */
+	RESTART_GIVE_UP,
+};
+enum restart_decision restart_decide(struct process *, uint64_t *delay);
+void restart_forget(struct process *);
+
+/* ---- verify.c: proving that a process is up
+ * -------------------------------------- */
+
+void verify_begin(struct process *); /* its generation has been spawned */
+void verify_cancel(struct process *);
+/* Its first process has ended (after `restart_wanted` was considered). */
+void verify_process_ended(struct process *, int comes_back);
+void verify_resume(struct channel *); /* a new verifier process */
+int verify_message(struct channel *, struct imsg *);
+/* The probe with this id has ended or failed to start. */
+void verify_probe_ended(
+    uint32_t id, int32_t status, uint8_t stage, int32_t error);
+void verify_stat_done(uint32_t id, int32_t error, uint32_t mode);
+/* Text of the last failure, "" if none. */
+const char *verify_reason(const struct process *);
+
+/* ---- launch.c
+ * -------------------------------------------------------------------- */
+
+void launch_begin(void);
+/* The launch of an earlier manager goes on, or is over. */
+void launch_adopt(void);
+/* Something changed that may let more jobs start, or end the launch. */
+void launch_continue(void);
+/* Does what launch_continue() asked for; at the end of a turn. */
+void launch_run(void);
+void launch_process_failed(struct process *, const char *why);
+void launch_barrier_done(uint32_t id);
+/* NULL if all jobs reached their state, else a text of what is missing. */
+const char *launch_missing(char *buf, size_t size);
+
+/* ---- shutdown.c
+ * ----------------------------------------------------------------------- */
+
+/* Takes all down, then ends with the code.  Later calls only keep a code
+ * that is not 0 over one that is. */
+void shutdown_begin(int code);
+void shutdown_force(void);
+/* The shutdown of an earlier manager goes on. */
+void shutdown_again(void);
+/* Are we done, or is nothing left to do? Called at the end of a turn. */
+void shutdown_check(void);
+void shutdown_flushed(void);
+int shutting_down(void);
+
+/* ---- console.c: pymanager's texts
+ * --------------------------------------------------------- */
+
+void console_print(int number, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+void console_bytes(int number, const void *, size_t);
+void console_flush(uint32_t id);
+/* "[INFO] …" and so on, by verbosity, to the log file or the console. */
+void console_log(int level, const char *program, const char *text);
+void console_report(const struct config_report *, int number);
+
+/* ---- progress.c: the display while starting
+ * ---------------------------------------------------- */
+
+void progress_begin(void);
+void progress_process(struct process *);
+void progress_end(void);
+
+/* ---- tail.c: the last lines of a process
+ * -------------------------------------------------------- */
+
+/* Prints them when they have come. */
+void tail_request(struct process *);
+void tail_done(uint32_t id, const void *, size_t);
+int tail_pending(void);
+
+/* ---- feed.c
+ * ------------------------------------------------------------------------------------------
+ */
+
+void feed_worker(unsigned int worker); /* the whole snapshot */
+/* Sends what has changed; makes the sequence number visible. */
+void feed_flush(void);
+void feed_status_changed(void);
+const char *feed_status_word(void);
+
+/* ---- blob.c: state that outlives this manager
+ * ------------------------------------------------------------ */
+
+void blob_process(struct process *);
+void blob_global(void);
+int blob_read(uint64_t key, const void *, size_t);
+
+/* ---- world.c
+ * -----------------------------------------------------------------------------------------------
+ */
+
+/* One message of the state of the world; 0 or -1. */
+int world_message(struct imsg *);
+
+/* ---- stage.c: the sealed table
+ * --------------------------------------------------------------------------------
+ */
+
+/* Gives all entries their numbers; sends them unless this is a crash. */
+int stage_all(int send);
+/* Adds what a refused entry means to a report. */
+void stage_blame(
+    struct config_report *, uint32_t entry, uint8_t stage, int32_t error);
+
+/* ---- jobs.c
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+/* Makes jobs and processes of the configuration.  0 or -1 (memory). */
+int jobs_make(void);
+
+/* ---- request.c
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+int request_message(unsigned int worker, struct imsg *);
+/* Answers those that wait for this process. */
+void request_process_settled(struct process *, int ok, const char *why);
+void request_worker_lost(unsigned int worker);
+
+/* ---- manager.c
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+/* Starts reading the payload of a message. */
+void message_read(struct wire_reader *, struct imsg *);
+uint64_t now_mono(void);
+int64_t now_wall(void);
+/* At the end of this turn: feed, store, check whether all is done. */
+void manager_later(void);
+/* The exit record was taken note of. */
+void manager_ack(uint32_t process, uint32_t generation);
+/* Tells the process that waits for a daemon's start; once. */
+void manager_daemon_ready(int code);
+int manager_send(uint32_t type, uint32_t id, const struct wire *);
+
+#endif

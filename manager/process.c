@@ -1,0 +1,620 @@
+#include <sys/wait.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "../common/log.h"
+#include "../common/snapshot.h"
+#include "../common/wire.h"
+#include "manager.h"
+
+/*
+ * The state machine of a process.  Whatever happens to a process is an
+ * event, and the table at the end of this file says for each state what it
+ * does; no other place changes `state`.
+ */
+
+typedef void (*process_handler)(struct process *);
+
+/* How long an exit waits for the relay's word that its output is whole; a
+ * relay that is replaced in between needs far less. */
+#define DRAIN_PATIENCE (3 * SECOND)
+
+static uint32_t spawn_group;
+
+static void
+set_state(struct process *p, enum process_state state)
+{
+	p->state = (uint8_t)state;
+	process_touch(p);
+}
+
+void
+process_spawn_group(uint32_t group)
+{
+	spawn_group = group;
+}
+
+void
+process_touch(struct process *p)
+{
+	if (!p->dirty) {
+		p->dirty = 1;
+		STAILQ_INSERT_TAIL(&mgr.dirty, p, dirty_entry);
+	}
+	manager_later();
+}
+
+struct process *
+process_find(uint32_t id)
+{
+	if (id == 0 || id > mgr.nprocesses)
+		return NULL;
+	return mgr.processes[id - 1];
+}
+
+int
+process_code(int32_t status)
+{
+	if (WIFSIGNALED(status))
+		return -WTERMSIG(status);
+	return WEXITSTATUS(status);
+}
+
+int
+process_success(const struct process *p)
+{
+	size_t i;
+	int code;
+
+	code = process_code(p->status);
+	if (p->job->config->nsuccess == 0)
+		return code == 0 ? 0 : -1;
+	for (i = 0; i < p->job->config->nsuccess; i++)
+		if (p->job->config->success_codes[i] == code)
+			return 0;
+	return -1;
+}
+
+void
+process_end_text(const struct process *p, char *buf, size_t size)
+{
+	const char *name;
+
+	if (!WIFSIGNALED(p->status)) {
+		(void)snprintf(
+		    buf, size, "exited with code %d", WEXITSTATUS(p->status));
+		return;
+	}
+	name = sigabbrev_np(WTERMSIG(p->status));
+	(void)snprintf(
+	    buf, size, "was ended by SIG%s", name != NULL ? name : "?");
+}
+
+/* ---- timers -------------------------------------------------------------- */
+
+static void
+process_timer_cb(int fd, short ev, void *arg)
+{
+	struct process *p;
+
+	(void)fd;
+	(void)ev;
+	p = arg;
+	process_timer_stop(p);
+	process_event(p, EVENT_TIMER);
+}
+
+void
+process_timer(struct process *p, uint64_t ns)
+{
+	struct timeval tv;
+
+	if (p->timer == NULL)
+		p->timer = evtimer_new(mgr.base, process_timer_cb, p);
+	tv.tv_sec = (time_t)(ns / SECOND);
+	tv.tv_usec = (suseconds_t)(ns % SECOND / 1000);
+	if (p->timer == NULL || evtimer_add(p->timer, &tv) == -1)
+		fatalx("process %u: no memory for a timer", p->id);
+}
+
+void
+process_timer_stop(struct process *p)
+{
+	if (p->timer == NULL)
+		return;
+	event_free(p->timer);
+	p->timer = NULL;
+}
+
+/* ---- spawning -------------------------------------------------------------
+ */
+
+static void
+send_spawn(struct process *p)
+{
+	struct wire w;
+	char line[MAX_CONSOLE - 64];
+
+	line[0] = '\0';
+	if (!(mgr.snapshot->flags & SNAPSHOT_RUNNER) &&
+	    snprintf(line, sizeof(line), "$ %s\n",
+		p->job->config->command_line) >= (int)sizeof(line))
+		(void)snprintf(line + sizeof(line) - 5, 5, "...\n");
+	wire_init(&w);
+	wire_put_u32(&w, p->id);
+	wire_put_u32(&w, p->generation);
+	wire_put_u32(&w, p->job->config->entry);
+	wire_put_u32(&w, p->instance);
+	wire_put_u32(&w, spawn_group);
+	wire_put_u32(&w, 0);
+	wire_put_str(&w, line);
+	(void)manager_send(IMSG_PROC_SPAWN, 0, &w);
+	wire_free(&w);
+}
+
+static void
+spawn(struct process *p)
+{
+	process_timer_stop(p);
+	p->want = WANT_UP;
+	p->again = 0;
+	p->short_stop = 0;
+	p->step = 0;
+	p->generation++;
+	if (p->generation > 1)
+		p->restarts++;
+	p->spawning = 1;
+	p->verified = 0;
+	p->stage = STAGE_NONE;
+	p->error = 0;
+	set_state(p, STATE_STARTING);
+	send_spawn(p);
+}
+
+/* A wish from outside: what happened before no longer counts. */
+static void
+spawn_afresh(struct process *p)
+{
+	restart_forget(p);
+	spawn(p);
+}
+
+static void
+started(struct process *p)
+{
+	p->spawning = 0;
+	p->live = 1;
+	p->started_wall = now_wall();
+	p->ended = 0;
+	p->job->nstarted++;
+	process_touch(p);
+	if (p->job->config->nverifiers > 0) {
+		verify_begin(p);
+		launch_continue();
+		return;
+	}
+	process_event(p, EVENT_VERIFIED);
+}
+
+/* It was to be stopped while its spawn was on the way. */
+static void
+started_to_stop(struct process *p)
+{
+	p->spawning = 0;
+	p->live = 1;
+	p->started_wall = now_wall();
+	p->ended = 0;
+	process_touch(p);
+	stop_begin(p);
+}
+
+static void
+spawn_failed(struct process *p)
+{
+	static const char *const stages[] = {
+	    [STAGE_NONE] = "spawn",
+	    [STAGE_SKIPPED] = "skipped",
+	    [STAGE_RESOURCE] = "resources",
+	    [STAGE_LOGFILE] = "output file",
+	    [STAGE_CGROUP] = "cgroup",
+	    [STAGE_CLONE] = "clone",
+	    [STAGE_SETSID] = "setsid",
+	    [STAGE_STDIO] = "standard streams",
+	    [STAGE_LIMIT] = "limits",
+	    [STAGE_NICE] = "nice",
+	    [STAGE_GROUPS] = "groups",
+	    [STAGE_USER] = "user",
+	    [STAGE_CHDIR] = "working directory",
+	    [STAGE_EXEC] = "exec",
+	    [STAGE_ENVIRONMENT_FILE] = "environment file",
+	    [STAGE_SOCKET] = "socket",
+	    [STAGE_ENTRY] = "entry",
+	};
+	const struct job_config *c;
+	char text[512];
+	const char *what;
+
+	c = p->job->config;
+	p->spawning = 0;
+	p->live = 0;
+	verify_cancel(p);
+	set_state(p, STATE_FAILED);
+	if (p->stage == STAGE_SKIPPED)
+		return;
+	what = p->stage == STAGE_CHDIR && c->working_directory != NULL ?
+	    c->working_directory :
+	    p->stage == STAGE_ENVIRONMENT_FILE ? c->environment_file :
+	    p->stage == STAGE_LOGFILE          ? c->out.path :
+	    p->stage == STAGE_USER             ? c->user :
+	    c->shell                           ? c->shell_program :
+						 c->words.list[0].source;
+	(void)snprintf(text, sizeof(text), "%s: [Errno %d] %s: '%s'%s%s%s",
+	    p->error == ENOENT      ? "FileNotFoundError" :
+		p->error == EACCES  ? "PermissionError" :
+		p->error == ENOTDIR ? "NotADirectoryError" :
+				      "OSError",
+	    p->error, strerrordesc_np(p->error), what != NULL ? what : "",
+	    p->stage == STAGE_EXEC ? "" : " (",
+	    p->stage == STAGE_EXEC    ? "" :
+		p->stage <= STAGE_MAX ? stages[p->stage] :
+					"?",
+	    p->stage == STAGE_EXEC ? "" : ")");
+	launch_process_failed(p, text);
+	request_process_settled(p, -1, text);
+}
+
+static void
+spawn_failed_stopping(struct process *p)
+{
+	int again;
+
+	again = p->again;
+	p->spawning = 0;
+	p->live = 0;
+	set_state(p, STATE_STOPPED);
+	if (again)
+		spawn(p);
+}
+
+/* ---- verification
+ * ------------------------------------------------------------ */
+
+static void
+note_verified(struct process *p)
+{
+	if (!p->listed) {
+		p->listed = 1;
+		p->job->nverified++;
+	}
+	p->verified = 1;
+	process_touch(p);
+	progress_process(p);
+	request_process_settled(p, 0, "");
+	launch_continue();
+}
+
+static void
+verified(struct process *p)
+{
+	set_state(p, STATE_RUNNING);
+	note_verified(p);
+}
+
+static void
+note_verify_failed(struct process *p)
+{
+	process_touch(p);
+	launch_process_failed(p, NULL);
+	request_process_settled(p, -1, verify_reason(p));
+}
+
+/* At a restart it is left running, as pymanager does; at the launch
+ * launch_process_failed() takes all down. */
+static void
+verify_failed(struct process *p)
+{
+	set_state(p, STATE_RUNNING);
+	note_verify_failed(p);
+}
+
+/* ---- the end
+ * -------------------------------------------------------------------- */
+
+static void
+stop(struct process *p)
+{
+	p->want = WANT_DOWN;
+	p->again = 0;
+	verify_cancel(p);
+	set_state(p, STATE_STOPPING);
+	if (p->live)
+		stop_begin(p);
+}
+
+static void
+stop_at_rest(struct process *p)
+{
+	process_timer_stop(p);
+	verify_cancel(p);
+	p->want = WANT_DOWN;
+	set_state(p, STATE_STOPPED);
+}
+
+static void
+stay_down(struct process *p)
+{
+	p->want = WANT_DOWN;
+}
+
+static void
+stop_again(struct process *p)
+{
+	p->want = WANT_DOWN;
+	p->again = 0;
+}
+
+static void
+restart(struct process *p)
+{
+	stop(p);
+	p->want = WANT_UP;
+	p->again = 1;
+}
+
+static void
+come_back(struct process *p)
+{
+	p->want = WANT_UP;
+	p->again = 1;
+}
+
+/* What comes after an end, once nothing is left of it. */
+static void
+settle(struct process *p)
+{
+	enum restart_decision decision;
+	uint64_t delay;
+	int comes_back;
+
+	if (p->leftover || p->undrained)
+		return;
+	p->settling = 0;
+	process_timer_stop(p);
+	if (p->again) {
+		spawn_afresh(p);
+		return;
+	}
+	if (p->want == WANT_DOWN) {
+		verify_cancel(p);
+		set_state(p, STATE_STOPPED);
+		request_process_settled(p, -1, "Process is in shutdown.");
+		return;
+	}
+	comes_back = restart_wanted(p);
+	decision = RESTART_GIVE_UP;
+	delay = 0;
+	if (comes_back)
+		decision = restart_decide(p, &delay);
+	if (!comes_back || decision == RESTART_GIVE_UP) {
+		if (process_success(p) == 0)
+			p->job->nended_well++;
+		set_state(p, comes_back ? STATE_FAILED : STATE_EXITED);
+		verify_process_ended(p, 0);
+		launch_continue();
+		if (p->job->config->exit_shutdown)
+			shutdown_begin(process_code(p->status) < 0 ?
+				128 - process_code(p->status) :
+				process_code(p->status));
+		return;
+	}
+	verify_process_ended(p, 1);
+	if (decision == RESTART_NOW) {
+		spawn(p);
+		return;
+	}
+	set_state(p, STATE_BACKOFF);
+	process_timer(p, delay);
+}
+
+static void
+publish_exit(struct process *p)
+{
+	p->undrained = 0;
+	p->ended = 1;
+	process_touch(p);
+	if (p->job->hidden)
+		return;
+	if (mgr.config->messages & MESSAGE_PROCESS_EXIT)
+		console_print(1, "Process %s exited with code %d\n",
+		    p->job->config->command_line, process_code(p->status));
+	progress_process(p);
+}
+
+void
+process_drained(struct process *p)
+{
+	if (!p->undrained)
+		return;
+	publish_exit(p);
+	if (p->settling)
+		settle(p);
+}
+
+static void
+exited(struct process *p)
+{
+	int stopping;
+
+	stopping = p->state == STATE_STOPPING;
+	p->live = 0;
+	p->pid = 0;
+	p->undrained = 1;
+	p->settling = 1;
+	p->ended_wall = now_wall();
+	set_state(p, STATE_STOPPING);
+	if (p->leftover && !stopping)
+		stop_leftover(p);
+	if (!p->leftover)
+		process_timer(p, DRAIN_PATIENCE);
+}
+
+static void
+gone(struct process *p)
+{
+	p->leftover = 0;
+	if (!p->settling)
+		return;
+	process_timer(p, DRAIN_PATIENCE);
+	settle(p);
+}
+
+/* The wait of a stop step, or of the last output, is over. */
+static void
+stopping_timer(struct process *p)
+{
+	if (p->live || p->leftover) {
+		stop_next(p);
+		return;
+	}
+	log_warnx("process %u: no word of its last output", p->id);
+	process_drained(p);
+}
+
+/* ---- the table
+ * ---------------------------------------------------------------------- */
+
+/* Nothing to do: the event asks for what is already so. */
+static void
+already(struct process *p)
+{
+	(void)p;
+}
+
+/* Late news of a generation that is over. */
+static void
+stale(struct process *p)
+{
+	log_debug("process %u: stale event in state %s", p->id,
+	    process_state_name(p->state));
+}
+
+static const process_handler table[STATE_COUNT][EVENT_COUNT] = {
+    [STATE_WAITING] =
+	{
+	    [EVENT_START] = spawn,
+	    [EVENT_STOP] = stop_at_rest,
+	    [EVENT_RESTART] = already,
+	    [EVENT_STARTED] = stale,
+	    [EVENT_SPAWN_FAILED] = stale,
+	    [EVENT_VERIFIED] = stale,
+	    [EVENT_VERIFY_FAILED] = stale,
+	    [EVENT_EXITED] = stale,
+	    [EVENT_GONE] = stale,
+	    [EVENT_TIMER] = stale,
+	},
+    [STATE_STARTING] =
+	{
+	    [EVENT_START] = already,
+	    [EVENT_STOP] = stop,
+	    [EVENT_RESTART] = restart,
+	    [EVENT_STARTED] = started,
+	    [EVENT_SPAWN_FAILED] = spawn_failed,
+	    [EVENT_VERIFIED] = verified,
+	    [EVENT_VERIFY_FAILED] = verify_failed,
+	    [EVENT_EXITED] = exited,
+	    [EVENT_GONE] = stale,
+	    [EVENT_TIMER] = stale,
+	},
+    [STATE_RUNNING] =
+	{
+	    [EVENT_START] = already,
+	    [EVENT_STOP] = stop,
+	    [EVENT_RESTART] = restart,
+	    [EVENT_STARTED] = stale,
+	    /* exec failed after the clone was reported */
+	    [EVENT_SPAWN_FAILED] = spawn_failed,
+	    [EVENT_VERIFIED] = note_verified,
+	    [EVENT_VERIFY_FAILED] = note_verify_failed,
+	    [EVENT_EXITED] = exited,
+	    [EVENT_GONE] = stale,
+	    [EVENT_TIMER] = stale,
+	},
+    [STATE_STOPPING] =
+	{
+	    [EVENT_START] = come_back,
+	    [EVENT_STOP] = stop_again,
+	    [EVENT_RESTART] = come_back,
+	    [EVENT_STARTED] = started_to_stop,
+	    [EVENT_SPAWN_FAILED] = spawn_failed_stopping,
+	    [EVENT_VERIFIED] = note_verified,
+	    [EVENT_VERIFY_FAILED] = note_verify_failed,
+	    [EVENT_EXITED] = exited,
+	    [EVENT_GONE] = gone,
+	    [EVENT_TIMER] = stopping_timer,
+	},
+    [STATE_EXITED] =
+	{
+	    [EVENT_START] = spawn_afresh,
+	    [EVENT_STOP] = stay_down,
+	    [EVENT_RESTART] = spawn_afresh,
+	    [EVENT_STARTED] = stale,
+	    [EVENT_SPAWN_FAILED] = stale,
+	    [EVENT_VERIFIED] = note_verified,
+	    [EVENT_VERIFY_FAILED] = note_verify_failed,
+	    [EVENT_EXITED] = stale,
+	    [EVENT_GONE] = stale,
+	    [EVENT_TIMER] = stale,
+	},
+    [STATE_BACKOFF] =
+	{
+	    [EVENT_START] = spawn_afresh,
+	    [EVENT_STOP] = stop_at_rest,
+	    [EVENT_RESTART] = spawn_afresh,
+	    [EVENT_STARTED] = stale,
+	    [EVENT_SPAWN_FAILED] = stale,
+	    [EVENT_VERIFIED] = stale,
+	    [EVENT_VERIFY_FAILED] = note_verify_failed,
+	    [EVENT_EXITED] = stale,
+	    [EVENT_GONE] = stale,
+	    [EVENT_TIMER] = spawn,
+	},
+    [STATE_FAILED] =
+	{
+	    [EVENT_START] = spawn_afresh,
+	    [EVENT_STOP] = stay_down,
+	    [EVENT_RESTART] = spawn_afresh,
+	    [EVENT_STARTED] = stale,
+	    [EVENT_SPAWN_FAILED] = stale,
+	    [EVENT_VERIFIED] = stale,
+	    [EVENT_VERIFY_FAILED] = note_verify_failed,
+	    [EVENT_EXITED] = stale,
+	    [EVENT_GONE] = stale,
+	    [EVENT_TIMER] = stale,
+	},
+    [STATE_STOPPED] =
+	{
+	    [EVENT_START] = spawn_afresh,
+	    [EVENT_STOP] = already,
+	    [EVENT_RESTART] = spawn_afresh,
+	    [EVENT_STARTED] = stale,
+	    [EVENT_SPAWN_FAILED] = stale,
+	    [EVENT_VERIFIED] = stale,
+	    [EVENT_VERIFY_FAILED] = stale,
+	    [EVENT_EXITED] = stale,
+	    [EVENT_GONE] = stale,
+	    [EVENT_TIMER] = stale,
+	},
+};
+
+void
+process_event(struct process *p, enum process_event event)
+{
+	log_debug("process %u (%s): event %d in state %s", p->id, p->job->name,
+	    (int)event, process_state_name(p->state));
+	table[p->state][event](p);
+}

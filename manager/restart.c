@@ -1,0 +1,101 @@
+#include <stdlib.h>
+
+#include <bsd/stdlib.h>
+
+#include "../common/log.h"
+#include "manager.h"
+
+/*
+ * What a job's restart policy says after an exit: whether the process comes
+ * back, and when.
+ */
+
+int
+restart_wanted(const struct process *p)
+{
+	switch (p->job->config->restart) {
+	case RESTART_ALWAYS:
+		return 1;
+	case RESTART_ON_FAILURE:
+		return process_success(p) == -1;
+	case RESTART_NEVER:
+		break;
+	}
+	return 0;
+}
+
+/* Notes this death; 1 if the start-limit is exceeded by it. */
+static int
+limit_exceeded(struct process *p)
+{
+	const struct job_config *c;
+	uint64_t oldest;
+	unsigned int i;
+
+	c = p->job->config;
+	if (c->limit_count == 0)
+		return 0;
+	if (p->deaths == NULL) {
+		p->deaths = calloc(c->limit_count, sizeof(*p->deaths));
+		if (p->deaths == NULL) {
+			log_warn("process %u: start-limit", p->id);
+			return 0;
+		}
+	}
+	oldest = p->deaths[0];
+	for (i = 0; i + 1 < c->limit_count; i++)
+		p->deaths[i] = p->deaths[i + 1];
+	p->deaths[c->limit_count - 1] = p->ended_at;
+	return oldest != 0 && p->ended_at - oldest <= c->limit_within;
+}
+
+/* The delay doubles with each early death, less up to a tenth so that many
+ * processes that died together do not come back together. */
+static uint64_t
+backoff_delay(struct process *p)
+{
+	const struct job_config *c;
+	uint64_t delay;
+	unsigned int i;
+
+	c = p->job->config;
+	if (p->ended_at - p->started >= c->backoff_reset)
+		p->backoff = 0;
+	if (p->backoff++ == 0 || c->backoff_initial == 0)
+		return 0;
+	delay = c->backoff_initial;
+	for (i = 2; i < p->backoff && delay < c->backoff_max; i++)
+		delay *= 2;
+	if (delay > c->backoff_max)
+		delay = c->backoff_max;
+	if (p->backoff == UINT16_MAX)
+		p->backoff--;
+	return delay - delay / 1000 * (arc4random() % 100);
+}
+
+enum restart_decision
+restart_decide(struct process *p, uint64_t *delay)
+{
+	const struct job_config *c;
+
+	c = p->job->config;
+	*delay = 0;
+	if (limit_exceeded(p)) {
+		if (c->limit_retry_after == 0 || p->retries >= c->limit_retries)
+			return RESTART_GIVE_UP;
+		p->retries++;
+		*delay = c->limit_retry_after;
+		return RESTART_LATER;
+	}
+	*delay = backoff_delay(p);
+	return *delay == 0 ? RESTART_NOW : RESTART_LATER;
+}
+
+void
+restart_forget(struct process *p)
+{
+	p->backoff = 0;
+	p->retries = 0;
+	free(p->deaths);
+	p->deaths = NULL;
+}

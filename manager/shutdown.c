@@ -1,0 +1,141 @@
+#include <stdlib.h>
+
+#include <event2/event.h>
+
+#include "../common/log.h"
+#include "../common/wire.h"
+#include "manager.h"
+
+/*
+ * The end: all processes get their stop sequence side by side; when nothing
+ * is left and the last texts are written, the parent is told to quit.
+ */
+
+#define FLUSH_PATIENCE 2 /* seconds for the last texts */
+#define LAST_FLUSH 0xffffffffU
+
+static struct event *patience;
+
+int
+shutting_down(void)
+{
+	return mgr.phase >= PHASE_SHUTDOWN;
+}
+
+void
+shutdown_begin(int code)
+{
+	uint32_t i;
+
+	if (mgr.exit_code == 0)
+		mgr.exit_code = code;
+	if (shutting_down())
+		return;
+	mgr.phase = PHASE_SHUTDOWN;
+	feed_status_changed();
+	blob_global();
+	progress_end();
+	for (i = 0; i < mgr.nprocesses; i++)
+		process_event(mgr.processes[i], EVENT_STOP);
+	manager_later();
+}
+
+void
+shutdown_force(void)
+{
+	uint32_t i;
+
+	if (mgr.phase == PHASE_FORCED || mgr.phase == PHASE_FLUSHING)
+		return;
+	if (!shutting_down())
+		shutdown_begin(0);
+	mgr.phase = PHASE_FORCED;
+	feed_status_changed();
+	blob_global();
+	for (i = 0; i < mgr.nprocesses; i++)
+		if (mgr.processes[i]->live || mgr.processes[i]->leftover)
+			stop_kill(mgr.processes[i]);
+}
+
+void
+shutdown_again(void)
+{
+	struct process *p;
+	uint32_t i;
+
+	for (i = 0; i < mgr.nprocesses; i++) {
+		p = mgr.processes[i];
+		process_event(p, EVENT_STOP);
+		if (p->state == STATE_STOPPING && p->live)
+			stop_begin(p);
+	}
+	manager_later();
+}
+
+static int
+at_rest(const struct process *p)
+{
+	if (p->spawning || p->live || p->leftover || p->undrained)
+		return 0;
+	return p->state == STATE_EXITED || p->state == STATE_FAILED ||
+	    p->state == STATE_STOPPED;
+}
+
+static void
+quit(void)
+{
+	struct wire w;
+
+	wire_init(&w);
+	wire_put_u8(&w, (uint8_t)mgr.exit_code);
+	(void)manager_send(IMSG_QUIT, 0, &w);
+	wire_free(&w);
+}
+
+static void
+patience_cb(int fd, short ev, void *arg)
+{
+	(void)fd;
+	(void)ev;
+	(void)arg;
+	quit();
+}
+
+void
+shutdown_flushed(void)
+{
+	if (mgr.phase == PHASE_FLUSHING)
+		quit();
+}
+
+void
+shutdown_check(void)
+{
+	struct timeval tv;
+	uint32_t i;
+
+	if (mgr.phase == PHASE_RUNNING &&
+	    (mgr.config->keep_alive || mgr.runner != NULL))
+		return;
+	if (mgr.phase < PHASE_RUNNING || mgr.phase == PHASE_FLUSHING)
+		return;
+	for (i = 0; i < mgr.nprocesses; i++)
+		if (!at_rest(mgr.processes[i]))
+			return;
+	if (mgr.phase == PHASE_RUNNING) {
+		shutdown_begin(0);
+		return;
+	}
+	if (tail_pending())
+		return;
+	mgr.phase = PHASE_FLUSHING;
+	tv.tv_sec = FLUSH_PATIENCE;
+	tv.tv_usec = 0;
+	patience = evtimer_new(mgr.base, patience_cb, NULL);
+	if (patience == NULL || evtimer_add(patience, &tv) == -1 ||
+	    mgr.relay == NULL) {
+		quit();
+		return;
+	}
+	console_flush(LAST_FLUSH);
+}

@@ -1,0 +1,99 @@
+#include <stdio.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "../common/wire.h"
+#include "manager.h"
+
+/*
+ * The last words of a process whose start has failed: why, and its last ten
+ * lines of output.
+ */
+
+#define TAIL_LINES 10
+#define TAIL_PATIENCE 2 /* seconds that the end waits for them */
+
+static struct process *asked;
+static struct event *patience;
+
+static void
+patience_cb(int fd, short ev, void *arg)
+{
+	(void)fd;
+	(void)ev;
+	(void)arg;
+	asked = NULL;
+	manager_later();
+}
+
+int
+tail_pending(void)
+{
+	return asked != NULL;
+}
+
+static void
+print_reason(const struct process *p)
+{
+	const struct verdict *d;
+
+	d = p->verdict;
+	if (d == NULL || d->last[0] == '\0')
+		return;
+	console_print(1, "%s: %s verifier: %s (%u attempt%s, %.1f s)\n",
+	    p->job->config->name, d->kind, d->last, d->attempts,
+	    d->attempts == 1 ? "" : "s", (double)d->elapsed / 1e9);
+}
+
+void
+tail_request(struct process *p)
+{
+	struct timeval tv;
+	struct wire w;
+
+	print_reason(p);
+	if (asked != NULL || mgr.relay == NULL || p->generation == 0)
+		return;
+	tv.tv_sec = TAIL_PATIENCE;
+	tv.tv_usec = 0;
+	if (patience == NULL)
+		patience = evtimer_new(mgr.base, patience_cb, NULL);
+	if (patience == NULL || evtimer_add(patience, &tv) == -1)
+		return;
+	asked = p;
+	wire_init(&w);
+	wire_put_u32(&w, p->id);
+	wire_put_u8(&w, 0);
+	wire_put_u32(&w, TAIL_LINES);
+	(void)channel_send_wire(mgr.relay, IMSG_STREAM_TAIL, p->id, -1, &w);
+	wire_free(&w);
+}
+
+void
+tail_done(uint32_t id, const void *data, size_t len)
+{
+	const char *end;
+	const char *line;
+	size_t n;
+
+	if (asked == NULL || asked->id != id)
+		return;
+	line = data;
+	if (len > 0)
+		console_print(1, "%s: last lines of its output:\n",
+		    asked->job->config->name);
+	while (len > 0) {
+		end = memchr(line, '\n', len);
+		n = end == NULL ? len : (size_t)(end - line);
+		console_print(
+		    1, "    %.*s\n", (int)(n > 1000 ? 1000 : n), line);
+		if (end == NULL)
+			break;
+		len -= n + 1;
+		line = end + 1;
+	}
+	asked = NULL;
+	(void)event_del(patience);
+	manager_later();
+}
