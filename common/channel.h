@@ -1,6 +1,7 @@
 #ifndef MUSTER_CHANNEL_H
 #define MUSTER_CHANNEL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct event_base;
@@ -28,8 +29,8 @@ typedef int (*channel_message_fn)(struct channel *, struct imsg *, void *arg);
 typedef void (*channel_lost_fn)(struct channel *, const char *why, void *arg);
 
 #define CHANNEL_ACCEPT_FDS 1 /* descriptors may be received */
-#define CHANNEL_MAX_MESSAGE (64U * 1024) /* bytes with header */
-#define CHANNEL_QUEUE_LIMIT (16U * 1024 * 1024) /* default, bytes unsent */
+#define CHANNEL_MAX_MESSAGE (64UL * 1024) /* bytes with header */
+#define CHANNEL_QUEUE_LIMIT (16UL * 1024 * 1024) /* default, bytes unsent */
 
 /*
  * Takes ownership of fd (made non-blocking and close-on-exec).  Returns
@@ -57,9 +58,16 @@ void channel_poll(struct channel *);
 /* Unsent bytes. */
 size_t channel_queued(const struct channel *);
 void channel_set_limit(struct channel *, size_t bytes);
-/* Priority in the loop (event_priority_set(3)). */
+/*
+ * Priority in the loop (event_priority_set(3)), of writing as well: what a
+ * callback of a lower priority sends goes out at once, not with the turn.
+ */
 void channel_set_priority(struct channel *, int);
-/* Stop and go on reading (back pressure). */
+/*
+ * Stop and go on reading (back pressure).  While reading is stopped a peer
+ * that has gone is noticed only when something is sent to it; the pause ends
+ * then.
+ */
 void channel_pause(struct channel *);
 void channel_resume(struct channel *);
 

@@ -397,7 +397,7 @@ enum scope {
 
 #define STREAM_SHOW 1 /* also to the console */
 #define STREAM_PREFIX 2 /* each shown line with the prefix */
-#define STREAM_STDERR 4 /* shown on standard error */
+#define STREAM_SHOW_STDERR 4 /* shown on standard error */
 #define STREAM_ENDED 8 /* its process has ended: drain (see EXIT) */
 #define STREAM_BLOCK 16 /* backpressure: true */
 

@@ -26,7 +26,7 @@ struct wire_reader {
 	int failed;
 };
 
-#define WIRE_MAX (8U * 1024 * 1024) /* bytes of one encoded value */
+#define WIRE_MAX (8UL * 1024 * 1024) /* bytes of one encoded value */
 
 void wire_init(struct wire *);
 void wire_free(struct wire *);

@@ -265,7 +265,7 @@ put_stream(struct wire *w, const struct job_config *c,
 	if (o->mode == OUTPUT_SHOW && !(mgr.snapshot->flags & SNAPSHOT_RUNNER))
 		flags |= STREAM_SHOW;
 	if (number == 2)
-		flags |= STREAM_STDERR;
+		flags |= STREAM_SHOW_STDERR;
 	if (c->prefix) {
 		flags |= STREAM_PREFIX;
 		(void)snprintf(prefix, sizeof(prefix), "%s | ", c->name);
