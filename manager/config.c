@@ -1,0 +1,498 @@
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bsd/string.h>
+
+#include "../common/snapshot.h"
+#include "config_table.h"
+#include "snapshot.h"
+
+/*
+ * The loader: the bytes of the file become a document, the document becomes
+ * structs by the table of keys, and what is wrong becomes a report.
+ */
+
+#define CHUNK (16UL * 1024) /* of the arena */
+#define MAX_PROBLEMS 200
+
+struct config_arena {
+	struct config_arena *next;
+	size_t used;
+	size_t size;
+	_Alignas(16) char bytes[];
+};
+
+/* ---- memory ----------------------------------------------------------------
+ */
+
+void *
+config_alloc(struct config *c, size_t len)
+{
+	struct config_arena *a;
+	size_t size;
+	void *p;
+
+	len = (len + 15) & ~(size_t)15;
+	a = c->arena;
+	if (a == NULL || a->size - a->used < len) {
+		size = len > CHUNK / 4 ? len : CHUNK;
+		a = calloc(1, sizeof(*a) + size);
+		if (a == NULL)
+			abort();
+		a->size = size;
+		/* A large piece goes behind, the open one stays in front. */
+		if (len > CHUNK / 4 && c->arena != NULL) {
+			a->next = c->arena->next;
+			c->arena->next = a;
+		} else {
+			a->next = c->arena;
+			c->arena = a;
+		}
+	}
+	p = a->bytes + a->used;
+	a->used += len;
+	return p;
+}
+
+char *
+config_strdup(struct config *c, const char *s)
+{
+	size_t len;
+	char *copy;
+
+	len = strlen(s) + 1;
+	copy = config_alloc(c, len);
+	memcpy(copy, s, len);
+	return copy;
+}
+
+char *
+config_printf(struct config *c, const char *fmt, ...)
+{
+	va_list ap;
+	va_list again;
+	char *s;
+	int n;
+
+	va_start(ap, fmt);
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		abort();
+	s = config_alloc(c, (size_t)n + 1);
+	(void)vsnprintf(s, (size_t)n + 1, fmt, again);
+	va_end(again);
+	return s;
+}
+
+/* Room for one more of n elements; doubles at each power of two. */
+void *
+config_array(struct config *c, const void *old, size_t n, size_t size)
+{
+	void *bigger;
+
+	if (n != 0 && (n & (n - 1)) != 0)
+		return (void *)(uintptr_t)old;
+	bigger = config_alloc(c, (n == 0 ? 1 : n * 2) * size);
+	if (n > 0)
+		memcpy(bigger, old, n * size);
+	return bigger;
+}
+
+void
+config_free(struct config *c)
+{
+	struct config_arena *a;
+
+	if (c == NULL)
+		return;
+	while ((a = c->arena) != NULL) {
+		c->arena = a->next;
+		free(a);
+	}
+	free(c);
+}
+
+/* ---- the report
+ * ----------------------------------------------------------------- */
+
+static void
+problem_add(struct config_report *r, int error, enum exit_code code,
+    const char *file, unsigned int line, unsigned int column, const char *text)
+{
+	struct config_problem *list;
+
+	if (error && r->errors++ == 0)
+		r->code = code;
+	if (r->count >= MAX_PROBLEMS)
+		return;
+	list = reallocarray(r->list, r->count + 1, sizeof(*list));
+	if (list == NULL)
+		abort();
+	r->list = list;
+	list += r->count++;
+	list->error = error;
+	list->file = file;
+	list->line = line;
+	list->column = column;
+	list->text = strdup(text);
+	if (list->text == NULL)
+		abort();
+}
+
+void
+config_problem_add(struct config_report *r, int error, enum exit_code code,
+    const struct position *at, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	problem_add(r, error, code, at->file, at->line, at->column, text);
+}
+
+void
+config_report_free(struct config_report *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->count; i++)
+		free(r->list[i].text);
+	free(r->list);
+	memset(r, 0, sizeof(*r));
+}
+
+int
+config_problem_text(const struct config_problem *p, char *buf, size_t size)
+{
+	char shown[512];
+
+	(void)doc_show(p->text, shown, sizeof(shown));
+	if (p->file == NULL)
+		return snprintf(buf, size, "%s", shown);
+	if (p->line == 0)
+		return snprintf(buf, size, "%s: %s", p->file, shown);
+	return snprintf(
+	    buf, size, "%s:%u:%u: %s", p->file, p->line, p->column, shown);
+}
+
+struct position
+config_position(struct loader *l, const struct doc_node *n)
+{
+	struct position at;
+
+	at.file = l->file;
+	at.line = n->line;
+	at.column = n->column;
+	return at;
+}
+
+static void
+report_node(struct loader *l, int error, const struct doc_node *n,
+    const char *fmt, va_list ap)
+{
+	char path[256];
+	char text[512];
+	size_t len;
+
+	(void)doc_path(n, path, sizeof(path));
+	len = (size_t)snprintf(
+	    text, sizeof(text), "%s%s", path, path[0] == '\0' ? "" : ": ");
+	if (len < sizeof(text))
+		(void)vsnprintf(text + len, sizeof(text) - len, fmt, ap);
+	problem_add(l->report, error || l->strict, EXIT_SETUP, l->file,
+	    n->key_line != 0 && fmt[0] == 'u' ? n->key_line : n->line,
+	    n->key_line != 0 && fmt[0] == 'u' ? n->key_column : n->column,
+	    text);
+}
+
+void
+config_error(struct loader *l, const struct doc_node *n, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	report_node(l, 1, n, fmt, ap);
+	va_end(ap);
+}
+
+void
+config_warning(struct loader *l, const struct doc_node *n, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	report_node(l, 0, n, fmt, ap);
+	va_end(ap);
+}
+
+/* ---- groups
+ * ---------------------------------------------------------------------- */
+
+static const struct key *
+find_key(const struct key_group *group, const char *name)
+{
+	const struct key *k;
+
+	for (k = group->keys; k->name != NULL; k++)
+		if (doc_get_key_equal(k->name, name))
+			return k;
+	return NULL;
+}
+
+static void
+unknown_key(
+    struct loader *l, const struct key_group *group, const struct doc_node *n)
+{
+	const char *best;
+
+	best = suggest_key(n->key, group);
+	if (best != NULL)
+		config_warning(
+		    l, n, "unknown key (did you mean \"%s\"?)", best);
+	else
+		config_warning(l, n, "unknown key");
+}
+
+static void
+apply_key(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	if (k->later != NULL) {
+		/* What the key's default says needs no code. */
+		if (n->kind == DOC_BOOL && !n->value.boolean)
+			return;
+		if (n->kind == DOC_STRING && k->words != NULL &&
+		    strcmp(n->text, k->words[0]) == 0)
+			return;
+		if (value_check(l, k, n) == 0)
+			config_error(l, n,
+			    "%s is not available in this version", k->later);
+		return;
+	}
+	if (value_check(l, k, n) == 0 && k->set != NULL)
+		k->set(l, k, target, n);
+}
+
+void
+config_group(struct loader *l, const struct key_group *group, void *target,
+    const struct doc_node *n)
+{
+	const struct doc_node *member;
+	const struct key *k;
+
+	if (n->kind != DOC_OBJECT) {
+		config_error(
+		    l, n, "want a mapping, got %s", doc_kind_name(n->kind));
+		return;
+	}
+	for (member = doc_first(n); member != NULL; member = doc_next(member)) {
+		if (strncmp(member->key, "x-", 2) == 0)
+			continue;
+		k = find_key(group, member->key);
+		if (k == NULL) {
+			unknown_key(l, group, member);
+			continue;
+		}
+		if (doc_get(n, member->key) != member) {
+			config_warning(l, member,
+			    "given twice, with - and with _; the one with _ "
+			    "counts");
+			continue;
+		}
+		apply_key(l, k, target, member);
+	}
+}
+
+/* ---- files
+ * ---------------------------------------------------------------------------
+ */
+
+static void
+file_warnings(struct loader *l, const struct doc *doc)
+{
+	const struct doc_warning *w;
+
+	for (w = doc->warnings; w != NULL; w = w->next)
+		problem_add(l->report, l->strict, EXIT_SETUP, l->file, w->line,
+		    w->column, w->message);
+}
+
+/* The name says JSON, or the content does. */
+static int
+looks_json(const char *path)
+{
+	size_t len;
+
+	len = strlen(path);
+	return len > 5 && strcmp(path + len - 5, ".json") == 0;
+}
+
+static struct doc *
+parse(struct loader *l, const char *path, const void *bytes, size_t len)
+{
+	struct doc_error error;
+	struct doc *doc;
+	char text[400];
+
+	doc = doc_parse(path, bytes, len, DOC_AUTO, &error);
+	if (doc == NULL) {
+		(void)snprintf(text, sizeof(text), "not a valid %s file: %s",
+		    looks_json(path) ? "JSON" : "YAML or JSON", error.message);
+		problem_add(l->report, 1, EXIT_SYNTAX, l->file, error.line,
+		    error.column, text);
+		return NULL;
+	}
+	if (doc->root->kind != DOC_OBJECT) {
+		(void)snprintf(text, sizeof(text), "want a mapping, got %s",
+		    doc_kind_name(doc->root->kind));
+		problem_add(l->report, 1, EXIT_SYNTAX, l->file, doc->root->line,
+		    doc->root->column, text);
+		doc_free(doc);
+		return NULL;
+	}
+	file_warnings(l, doc);
+	return doc;
+}
+
+void
+config_include_file(
+    struct loader *l, const struct doc_node *n, const char *path)
+{
+	const struct doc_node *member;
+	const struct key *k;
+	const char *outer;
+	const void *bytes;
+	struct doc *doc;
+	size_t len;
+
+	if (l->depth >= 8) {
+		config_error(l, n, "includes are nested too deeply");
+		return;
+	}
+	if (l->read_file(l->read_arg, path, &bytes, &len) == -1) {
+		if (errno != EAGAIN)
+			config_error(l, n, "cannot read %s: %s", path,
+			    strerrordesc_np(errno));
+		return;
+	}
+	outer = l->file;
+	l->file = path;
+	l->depth++;
+	doc = parse(l, path, bytes, len);
+	for (member = doc == NULL ? NULL : doc_first(doc->root); member != NULL;
+	     member = doc_next(member)) {
+		k = find_key(&group_top, member->key);
+		if (strncmp(member->key, "x-", 2) == 0)
+			continue;
+		if (k == NULL ||
+		    (k->set != set_processes && k->set != set_modules &&
+			k->set != set_include))
+			config_error(l, member,
+			    "an included file has processes, modules and "
+			    "include only");
+		else
+			apply_key(l, k, l->config, member);
+	}
+	doc_free(doc);
+	l->depth--;
+	l->file = outer;
+}
+
+/* A file that others may write is no configuration for root. */
+static void
+check_mode(struct loader *l)
+{
+	const struct snapshot *s;
+	int foreign;
+
+	s = l->snapshot;
+	foreign = (s->mode & 022) != 0 || (s->owner != 0 && s->owner != s->uid);
+	if ((s->mode & 07777) == 0 || !foreign)
+		return;
+	if (s->flags & SNAPSHOT_ROOT)
+		return; /* the parent has refused what must be refused */
+	if (s->mode & 02)
+		problem_add(l->report, 0, EXIT_SETUP, l->file, 0, 0,
+		    "the file is writable by everyone");
+}
+
+static void
+load_document(struct loader *l, const struct doc_node *root)
+{
+	static const char *const first[] = {
+	    "expand", "modules", "default-shell", "graceful-time", "messages"};
+	const struct doc_node *n;
+	struct config_report scratch;
+	struct config_report *report;
+	size_t i;
+
+	/* What later keys rest on is read first, its problems once. */
+	memset(&scratch, 0, sizeof(scratch));
+	report = l->report;
+	l->report = &scratch;
+	for (i = 0; i < sizeof(first) / sizeof(*first); i++) {
+		n = doc_get(root, first[i]);
+		if (n != NULL)
+			apply_key(
+			    l, find_key(&group_top, first[i]), l->config, n);
+	}
+	config_report_free(&scratch);
+	l->report = report;
+	l->modules.count = 0;
+	config_group(l, &group_top, l->config, root);
+	if (!l->has_processes && doc_get(root, "processes") == NULL)
+		problem_add(l->report, 1, EXIT_NO_PROCESSES, l->file,
+		    root->line, root->column,
+		    "No processes listed in the configuration file.");
+}
+
+struct config *
+config_load(const struct snapshot *s, int strict, config_file_fn read_file,
+    void *arg, struct config_report *report)
+{
+	struct loader l;
+	struct doc *doc;
+
+	memset(&l, 0, sizeof(l));
+	l.snapshot = s;
+	l.report = report;
+	l.strict = strict;
+	l.read_file = read_file;
+	l.read_arg = arg;
+	l.file = s->path;
+	l.config = calloc(1, sizeof(*l.config));
+	if (l.config == NULL)
+		abort();
+	l.config->graceful = 10 * SECOND;
+	l.config->start_parallel = 8;
+	l.config->http.port = 5001;
+	l.config->http.workers = 2;
+	l.config->http.address = config_strdup(l.config, "127.0.0.1");
+	l.config->http.at.file = s->path;
+	l.config->http.port_at.file = s->path;
+	check_mode(&l);
+	doc = parse(&l, s->path, s->bytes, s->len);
+	if (doc != NULL) {
+		load_document(&l, doc->root);
+		if (report->errors == 0)
+			config_check_jobs(&l);
+		doc_free(doc);
+	}
+	if (s->logfile[0] != '\0')
+		l.config->logfile = s->logfile[0] == '/' ?
+		    config_strdup(l.config, s->logfile) :
+		    config_printf(l.config, "%s/%s", s->directory, s->logfile);
+	if (l.config->http.unix_path == NULL)
+		l.config->http.unix_path = config_strdup(l.config, s->socket);
+	if (report->errors == 0)
+		return l.config;
+	config_free(l.config);
+	return NULL;
+}

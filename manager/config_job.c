@@ -1,0 +1,569 @@
+#include <sys/resource.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/message.h"
+#include "../common/spec.h"
+#include "config_table.h"
+#include "snapshot.h"
+
+/* A job: its words, identity, restarts and end. */
+
+/* ---- keys that are judged together when all have been read -----------------
+ */
+
+void
+set_job_node(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	(void)target;
+	*(const struct doc_node **)(void *)((char *)l + k->offset) = n;
+}
+
+void
+set_append(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	(void)k;
+	(void)target;
+	l->append = n->value.boolean;
+}
+
+void
+set_shell(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	struct job_config *c;
+
+	(void)k;
+	c = target;
+	c->shell = value_truth(n);
+	l->shell_given = 1;
+	if (!c->shell)
+		return;
+	if (n->kind == DOC_STRING) {
+		l->shell_given = 2;
+		c->shell_program = value_string(l, n);
+	} else if (l->default_shell_off)
+		c->shell = 0;
+}
+
+void
+set_job_graceful(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	(void)k;
+	((struct job_config *)target)->own_stop = 1;
+	if (value_duration(l, n, &l->job_graceful) == 0)
+		l->graceful = n;
+}
+
+/* ---- environment
+ * -------------------------------------------------------------- */
+
+static int
+variable_name(const char *s, size_t len)
+{
+	return len > 0 && memchr(s, '=', len) == NULL;
+}
+
+static void
+add_variable(struct loader *l, struct job_config *c, const struct doc_node *n,
+    const char *text)
+{
+	struct word w;
+
+	word_make(l, n, text, &w);
+	words_append(l, &c->environment, &w);
+}
+
+void
+set_environment(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	const struct doc_node *item;
+	struct job_config *c;
+	char *s;
+
+	(void)k;
+	c = target;
+	for (item = doc_first(n); item != NULL; item = doc_next(item)) {
+		if (item->text == NULL || item->kind == DOC_NULL) {
+			config_error(l, item, "want a string, got %s",
+			    doc_kind_name(item->kind));
+			continue;
+		}
+		s = value_string(l, item);
+		if (s == NULL)
+			continue;
+		if (n->kind == DOC_ARRAY) {
+			if (strchr(s, '=') == NULL || s[0] == '=')
+				config_error(l, item, "want NAME=VALUE");
+			else
+				add_variable(l, c, item, s);
+			continue;
+		}
+		if (!variable_name(item->key, strlen(item->key)))
+			config_error(
+			    l, item, "no name of an environment variable");
+		else
+			add_variable(l, c, item,
+			    config_printf(l->config, "%s=%s", item->key, s));
+	}
+}
+
+/* ---- identity
+ * -------------------------------------------------------------------- */
+
+void
+set_groups(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	struct job_config *c;
+
+	(void)k;
+	c = target;
+	c->has_groups = 1;
+	value_strings(l, n, &c->groups);
+	if (c->groups.count > MAX_GROUPS)
+		config_error(l, n, "more than %d groups", MAX_GROUPS);
+}
+
+void
+set_umask(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	const char *s;
+	unsigned int mask;
+
+	(void)k;
+	/* YAML reads 022 as a number, but a mask is octal however written. */
+	mask = 0;
+	s = n->text;
+	if (strncmp(s, "0o", 2) == 0)
+		s += 2;
+	if (*s == '\0' || strlen(s) > 5)
+		goto bad;
+	for (; *s >= '0' && *s <= '7'; s++)
+		mask = mask * 8 + (unsigned int)(*s - '0');
+	if (*s != '\0' || mask > 0777)
+		goto bad;
+	((struct job_config *)target)->umask = mask;
+	return;
+
+bad:
+	config_error(l, n, "want an octal mask such as \"022\"");
+}
+
+static const struct {
+	const char *name;
+	int resource;
+} resources[] = {
+    {"as", RLIMIT_AS},
+    {"core", RLIMIT_CORE},
+    {"cpu", RLIMIT_CPU},
+    {"data", RLIMIT_DATA},
+    {"fsize", RLIMIT_FSIZE},
+    {"locks", RLIMIT_LOCKS},
+    {"memlock", RLIMIT_MEMLOCK},
+    {"msgqueue", RLIMIT_MSGQUEUE},
+    {"nice", RLIMIT_NICE},
+    {"nofile", RLIMIT_NOFILE},
+    {"nproc", RLIMIT_NPROC},
+    {"rss", RLIMIT_RSS},
+    {"rtprio", RLIMIT_RTPRIO},
+    {"rttime", RLIMIT_RTTIME},
+    {"sigpending", RLIMIT_SIGPENDING},
+    {"stack", RLIMIT_STACK},
+};
+#define NRESOURCES (sizeof(resources) / sizeof(*resources))
+
+/* A number, "unlimited", or -1 for what is neither. */
+static int
+limit_value(const struct doc_node *n, uint64_t *out)
+{
+	if (n->kind == DOC_INTEGER && n->value.integer >= 0) {
+		*out = (uint64_t)n->value.integer;
+		return 0;
+	}
+	if (n->kind == DOC_STRING &&
+	    (strcmp(n->text, "unlimited") == 0 ||
+		strcmp(n->text, "infinity") == 0)) {
+		*out = UINT64_MAX;
+		return 0;
+	}
+	return -1;
+}
+
+static int
+limit_read(const struct doc_node *n, struct limit *limit)
+{
+	const struct doc_node *hard;
+	const struct doc_node *soft;
+
+	if (n->kind != DOC_OBJECT) {
+		if (limit_value(n, &limit->soft) == -1)
+			return -1;
+		limit->hard = limit->soft;
+		return 0;
+	}
+	soft = doc_get(n, "soft");
+	hard = doc_get(n, "hard");
+	if (soft == NULL || hard == NULL || doc_count(n) != 2)
+		return -1;
+	if (limit_value(soft, &limit->soft) == -1 ||
+	    limit_value(hard, &limit->hard) == -1)
+		return -1;
+	return limit->soft <= limit->hard ? 0 : -1;
+}
+
+void
+set_limits(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	const char *names[NRESOURCES];
+	const struct doc_node *item;
+	struct job_config *c;
+	struct limit *list;
+	const char *best;
+	size_t i;
+
+	(void)k;
+	c = target;
+	for (item = doc_first(n); item != NULL; item = doc_next(item)) {
+		for (i = 0; i < NRESOURCES; i++) {
+			names[i] = resources[i].name;
+			if (strcmp(names[i], item->key) == 0)
+				break;
+		}
+		if (i == NRESOURCES) {
+			best = suggest(item->key, names, NRESOURCES);
+			config_error(l, item, "unknown limit%s%s%s",
+			    best == NULL ? "" : " (did you mean \"",
+			    best == NULL ? "" : best,
+			    best == NULL ? "" : "\"?)");
+			continue;
+		}
+		list = config_array(
+		    l->config, c->limits, c->nlimits, sizeof(*list));
+		list[c->nlimits].resource = (uint8_t)resources[i].resource;
+		if (limit_read(item, &list[c->nlimits]) == -1)
+			config_error(l, item,
+			    "want a number, \"unlimited\", or {soft, hard}");
+		c->nlimits++;
+		c->limits = list;
+	}
+}
+
+/* ---- order
+ * ------------------------------------------------------------------------------
+ */
+
+static void
+add_after(struct loader *l, struct job_config *c, const struct doc_node *n,
+    const char *job, enum after_condition condition)
+{
+	struct after *list;
+
+	list = config_array(l->config, c->after, c->nafter, sizeof(*list));
+	list[c->nafter].job = config_strdup(l->config, job);
+	list[c->nafter].condition = condition;
+	list[c->nafter].at = config_position(l, n);
+	c->nafter++;
+	c->after = list;
+	l->config->graph = 1;
+}
+
+void
+set_after(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	static const char *const words[] = {
+	    "verified", "exited", "started", NULL};
+	static const struct key condition = {
+	    .name = "after", .types = TYPE_STRING, .words = words};
+	const struct doc_node *item;
+	struct job_config *c;
+	int i;
+
+	(void)k;
+	c = target;
+	if (n->kind == DOC_STRING) {
+		add_after(l, c, n, n->text, AFTER_VERIFIED);
+		return;
+	}
+	for (item = doc_first(n); item != NULL; item = doc_next(item)) {
+		if (n->kind == DOC_ARRAY) {
+			if (item->kind != DOC_STRING)
+				config_error(l, item, "want the name of a job");
+			else
+				add_after(
+				    l, c, item, item->text, AFTER_VERIFIED);
+			continue;
+		}
+		if (value_check(l, &condition, item) == -1)
+			continue;
+		for (i = 0; words[i] != NULL; i++)
+			if (strcmp(words[i], item->text) == 0)
+				add_after(l, c, item, item->key, i);
+	}
+	/* An empty list still says: this file has an order of its own. */
+	l->config->graph = 1;
+}
+
+/* ---- the end
+ * --------------------------------------------------------------------------------
+ */
+
+void
+set_success(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	const struct doc_node *item;
+	struct job_config *c;
+	int *list;
+
+	c = target;
+	item = n->kind == DOC_ARRAY ? doc_first(n) : n;
+	for (; item != NULL;
+	     item = n->kind == DOC_ARRAY ? doc_next(item) : NULL) {
+		if (item->kind != DOC_INTEGER || item->value.integer < k->min ||
+		    item->value.integer > k->max) {
+			config_error(l, item, "want an exit code");
+			continue;
+		}
+		list = config_array(
+		    l->config, c->success_codes, c->nsuccess, sizeof(*list));
+		list[c->nsuccess++] = (int)item->value.integer;
+		c->success_codes = list;
+	}
+}
+
+static void
+add_step(struct loader *l, struct job_config *c, const struct doc_node *n)
+{
+	const struct doc_node *member;
+	struct stop_step *list;
+	struct stop_step *step;
+
+	list = config_array(l->config, c->stop, c->nstop, sizeof(*list));
+	step = &list[c->nstop++];
+	c->stop = list;
+	step->signal = 15;
+	step->wait = UINT64_MAX; /* the graceful time */
+	if (n->kind != DOC_OBJECT) {
+		(void)value_signal(l, n, &step->signal);
+		return;
+	}
+	for (member = doc_first(n); member != NULL; member = doc_next(member)) {
+		if (strcmp(member->key, "signal") == 0)
+			(void)value_signal(l, member, &step->signal);
+		else if (strcmp(member->key, "wait") == 0)
+			(void)value_duration(l, member, &step->wait);
+		else
+			config_warning(l, member, "unknown key");
+	}
+}
+
+void
+set_stop(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	const struct doc_node *item;
+	struct job_config *c;
+
+	(void)k;
+	c = target;
+	c->own_stop = 1;
+	if (n->kind != DOC_ARRAY) {
+		add_step(l, c, n);
+		return;
+	}
+	for (item = doc_first(n); item != NULL; item = doc_next(item))
+		if (c->nstop < MAX_STOP_STEPS)
+			add_step(l, c, item);
+	if (doc_count(n) > MAX_STOP_STEPS)
+		config_error(l, n, "more than %d steps", MAX_STOP_STEPS);
+}
+
+void
+set_start_limit(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	struct job_config *c;
+
+	c = target;
+	c->limit_within = 10 * SECOND;
+	c->limit_retries = 5;
+	config_group(l, k->group, c, n);
+}
+
+/* ---- the whole job
+ * ----------------------------------------------------------------------------
+ */
+
+static void
+job_defaults(struct job_config *c)
+{
+	c->umask = NO_UMASK;
+	c->nice = NO_NICE;
+	c->instances = 1;
+	c->autostart = 1;
+	c->backoff_initial = 100 * MILLISECOND;
+	c->backoff_max = 60 * SECOND;
+	c->backoff_reset = 10 * SECOND;
+	c->err.mode = OUTPUT_JOIN;
+}
+
+static void
+read_words(struct loader *l, struct job_config *c, const struct doc_node *n)
+{
+	struct word w;
+	char *s;
+
+	if (l->command != NULL && l->executable != NULL) {
+		config_error(l, l->command,
+		    "give either command, or executable and arguments");
+		return;
+	}
+	if (l->command != NULL) {
+		if (l->command->kind == DOC_ARRAY)
+			words_list(l, l->command, &c->words);
+		else if (c->shell) {
+			s = value_string(l, l->command);
+			if (s != NULL) {
+				word_make(l, l->command, s, &w);
+				words_append(l, &c->words, &w);
+			}
+		} else
+			words_split(l, l->command, &c->words);
+	} else if (l->executable != NULL) {
+		s = value_string(l, l->executable);
+		if (s == NULL)
+			return;
+		word_make(l, l->executable, s, &w);
+		words_append(l, &c->words, &w);
+		if (l->arguments != NULL)
+			words_list(l, l->arguments, &c->words);
+	}
+	if ((l->command == NULL &&
+		(l->executable == NULL || l->arguments == NULL)) ||
+	    c->words.count == 0 || c->words.list[0].source[0] == '\0')
+		config_error(l, l->command != NULL ? l->command : n,
+		    "Missing executable or arguments in definition for "
+		    "process %s.",
+		    c->name);
+}
+
+static void
+read_output(struct loader *l, struct job_config *c)
+{
+	if (l->suppress != NULL && value_truth(l->suppress)) {
+		if (l->redirect != NULL) {
+			config_error(l, l->redirect,
+			    "suppress_output and redirect_output exclude each "
+			    "other");
+			return;
+		}
+		c->out.mode = OUTPUT_KEEP;
+	}
+	if (l->redirect == NULL)
+		return;
+	c->out.mode = OUTPUT_FILE;
+	c->out.path = value_path(l, l->redirect);
+	c->out.append = l->append;
+}
+
+static void
+read_stop(struct loader *l, struct job_config *c)
+{
+	uint64_t graceful;
+	size_t i;
+
+	graceful = l->graceful != NULL ? l->job_graceful : l->config->graceful;
+	if (c->nstop == 0) {
+		c->stop = config_alloc(l->config, sizeof(*c->stop));
+		c->stop[0].signal = 15;
+		c->stop[0].wait = UINT64_MAX;
+		c->nstop = 1;
+	}
+	for (i = 0; i < c->nstop; i++)
+		if (c->stop[i].wait == UINT64_MAX)
+			c->stop[i].wait = graceful;
+}
+
+static int
+name_is_good(const char *name)
+{
+	size_t i;
+	size_t len;
+
+	len = strlen(name);
+	if (len == 0 || len > MAX_NAME || strcmp(name, ".") == 0 ||
+	    strcmp(name, "..") == 0)
+		return 0;
+	for (i = 0; i < len; i++)
+		if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f ||
+		    name[i] == '/')
+			return 0;
+	return 1;
+}
+
+static void
+read_job(struct loader *l, const struct doc_node *n)
+{
+	struct job_config **list;
+	struct job_config *c;
+
+	c = config_alloc(l->config, sizeof(*c));
+	c->name = config_strdup(l->config, n->key);
+	c->at = config_position(l, n);
+	if (!name_is_good(n->key))
+		config_error(l, n,
+		    "a name has 1 to %d bytes, no \"/\" and no control "
+		    "characters",
+		    MAX_NAME);
+	job_defaults(c);
+	l->shell_given = 0;
+	l->suppress = l->redirect = l->graceful = NULL;
+	l->executable = l->arguments = l->command = NULL;
+	l->append = 0;
+	config_group(l, &group_job, c, n);
+	if (c->shell && c->shell_program == NULL)
+		c->shell_program = config_strdup(l->config,
+		    l->default_shell != NULL ? l->default_shell : "/bin/sh");
+	c->environment_shell = config_strdup(l->config,
+	    l->shell_given == 2 && c->shell_program != NULL ? c->shell_program :
+		l->default_shell != NULL                    ? l->default_shell :
+							      "/bin/sh");
+	read_words(l, c, n);
+	read_output(l, c);
+	read_stop(l, c);
+	c->command_line = words_joined(l, &c->words);
+	list = config_array(l->config, l->config->jobs, l->config->njobs,
+	    sizeof(struct job_config *));
+	list[l->config->njobs++] = c;
+	l->config->jobs = list;
+}
+
+void
+set_processes(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	const struct doc_node *job;
+
+	(void)k;
+	(void)target;
+	l->has_processes = 1;
+	for (job = doc_first(n); job != NULL; job = doc_next(job)) {
+		if (strncmp(job->key, "x-", 2) == 0 && job->kind != DOC_OBJECT)
+			continue;
+		if (l->config->njobs >= MAX_JOBS) {
+			config_error(l, job, "more than %d jobs", MAX_JOBS);
+			return;
+		}
+		read_job(l, job);
+	}
+}

@@ -1,0 +1,247 @@
+#ifndef MUSTER_CONFIG_TABLE_H
+#define MUSTER_CONFIG_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../common/document.h"
+#include "config.h"
+
+/*
+ * The table of keys that drives the check and of which the JSON Schema is
+ * printed.  A group is a mapping with known keys; each key says which kinds
+ * of value it takes and which function stores it.
+ */
+
+/* What a value may be; or-ed. */
+enum value_type {
+	TYPE_BOOL = 1,
+	TYPE_INTEGER = 2, /* min … max */
+	TYPE_NUMBER = 4,
+	TYPE_STRING = 8, /* one of `words`, if these are given */
+	TYPE_STRINGS = 16, /* a list of strings */
+	TYPE_DURATION = 32, /* seconds, or "500ms" "2s" "5m" */
+	TYPE_SIZE = 64, /* bytes, or "64k" "1m" */
+	TYPE_GROUP = 128, /* a mapping with the keys of `group` */
+	TYPE_MAP = 256, /* a mapping with free keys */
+	TYPE_LIST = 512, /* a list of anything that `set` takes */
+	TYPE_TRUTH = 1024, /* anything, by Python's truth (pymanager) */
+	TYPE_ANY = 2048,
+};
+
+struct loader;
+struct key;
+
+/* Stores a value; reports what is wrong itself. */
+typedef void (*key_set_fn)(
+    struct loader *, const struct key *, void *target, const struct doc_node *);
+
+struct key {
+	const char *name;
+	unsigned int types;
+	key_set_fn set; /* NULL: the key has no effect, on purpose */
+	size_t offset; /* in the target struct, for the plain setters */
+	int64_t min;
+	int64_t max;
+	const char *const *words;
+	const struct key_group *group;
+	const char *later; /* has no effect in this version: says what */
+	const char *about; /* one sentence */
+};
+
+struct key_group {
+	const char *title;
+	const struct key *keys; /* ends with a name of NULL */
+};
+
+extern const struct key_group group_top;
+extern const struct key_group group_http;
+extern const struct key_group group_job;
+extern const struct key_group group_options;
+extern const struct key_group group_verifier;
+extern const struct key_group group_verify;
+extern const struct key_group group_backoff;
+extern const struct key_group group_start_limit;
+extern const struct key_group group_stop;
+extern const struct key_group group_output;
+extern const struct key_group group_httpok;
+extern const struct key_group group_exited;
+
+/* What is gathered before the structs are complete. */
+struct loader {
+	const struct snapshot *snapshot;
+	struct config *config;
+	struct config_report *report;
+	const char *file; /* of the document that is read now */
+	int strict;
+	int expand;
+	config_file_fn read_file;
+	void *read_arg;
+	int default_shell_off; /* default-shell: false */
+	const char *default_shell; /* NULL: true, /bin/sh */
+	unsigned int depth; /* of includes */
+	struct strings modules; /* registered "MODULE.CLASS" */
+	int has_processes;
+	/* of the job that is read */
+	int shell_given; /* 1 true, 2 a program */
+	const struct doc_node *suppress;
+	const struct doc_node *redirect;
+	const struct doc_node *graceful;
+	const struct doc_node *executable;
+	const struct doc_node *arguments;
+	const struct doc_node *command;
+	int append;
+	uint64_t job_graceful;
+};
+
+/* ---- config.c ------------------------------------------------------------ */
+
+/* Memory that lives as long as the configuration; never NULL. */
+void *config_alloc(struct config *, size_t);
+char *config_strdup(struct config *, const char *);
+char *config_printf(struct config *, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+void *config_array(struct config *, const void *old, size_t n, size_t size);
+/* Reports at a node: "path: text". */
+void config_error(struct loader *, const struct doc_node *, const char *fmt,
+    ...) __attribute__((format(printf, 3, 4)));
+void config_warning(struct loader *, const struct doc_node *, const char *fmt,
+    ...) __attribute__((format(printf, 3, 4)));
+struct position config_position(struct loader *, const struct doc_node *);
+/* Walks a mapping by a group's table. */
+void config_group(struct loader *, const struct key_group *, void *target,
+    const struct doc_node *);
+
+/* ---- config_value.c ---------------------------------------------------------
+ */
+
+/* Checks kind, range and words; 0 if it may be stored, else reported. */
+int value_check(struct loader *, const struct key *, const struct doc_node *);
+/* A copy of a string (or of a number's text), with ${VAR} replaced when
+ * `expand: true`; NULL when reported. */
+char *value_string(struct loader *, const struct doc_node *);
+/* The same, made absolute by musterd's directory. */
+char *value_path(struct loader *, const struct doc_node *);
+int value_duration(struct loader *, const struct doc_node *, uint64_t *);
+int value_truth(const struct doc_node *);
+void value_strings(struct loader *, const struct doc_node *, struct strings *);
+int value_signal(struct loader *, const struct doc_node *, int *);
+
+void set_bool(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_truth(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_uint(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_int(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_string(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_path(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_duration(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_size(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_strings(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_word(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_group(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+
+/* ---- config_words.c
+ * ------------------------------------------------------------ */
+
+/* One word with its replacements. */
+void word_make(
+    struct loader *, const struct doc_node *, const char *text, struct word *);
+/* Splits as a shell does (quotes, backslashes, no expansion). */
+void words_split(struct loader *, const struct doc_node *, struct words *);
+void words_list(struct loader *, const struct doc_node *, struct words *);
+void words_append(struct loader *, struct words *, const struct word *);
+/* The words joined by blanks. */
+char *words_joined(struct loader *, const struct words *);
+
+/* ---- config_top.c, config_job.c, config_output.c, config_verify.c
+ * ------------------ */
+
+void set_http(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_http_port(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_http_address(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_ids(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_graceful(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_default_shell(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_messages(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_modules(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_include(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_processes(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_expand(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void config_include_file(
+    struct loader *, const struct doc_node *, const char *path);
+
+void set_job_node(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_shell(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_environment(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_groups(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_umask(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_limits(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_after(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_success(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_stop(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_start_limit(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_job_graceful(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_output(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_append(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_verifier(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_verify(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_statuses(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_fields(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_expected_fields(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_ca(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_verify_kind(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+
+/* ---- config_check.c: what concerns several jobs
+ * --------------------------------------- */
+
+void config_check_jobs(struct loader *);
+
+/* ---- suggest.c
+ * -------------------------------------------------------------------------- */
+
+/* The name of the list that was probably meant, or NULL. */
+const char *suggest(const char *word, const char *const *names, size_t n);
+const char *suggest_key(const char *word, const struct key_group *);
+
+#endif

@@ -1,0 +1,145 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "config_table.h"
+
+/*
+ * "did you mean …": the known name that is nearest to a wrong one by the
+ * Damerau-Levenshtein distance (restricted edit distance), at most 2 and at
+ * most a third of the word; and the words of other tools.
+ */
+
+#define MAX_WORD 64
+
+static const struct {
+	const char *foreign;
+	const char *ours;
+} foreign_words[] = {
+    {"autorestart", "restart"},
+    {"respawn", "restart"},
+    {"cmd", "command"},
+    {"exec", "command"},
+    {"args", "arguments"},
+    {"env", "environment"},
+    {"env-file", "environment-file"},
+    {"cwd", "working-directory"},
+    {"directory", "working-directory"},
+    {"dir", "working-directory"},
+    {"working-dir", "working-directory"},
+    {"numprocs", "instances"},
+    {"numprocesses", "instances"},
+    {"replicas", "instances"},
+    {"depends-on", "after"},
+    {"requires", "after"},
+    {"healthcheck", "check"},
+    {"health-check", "check"},
+    {"readiness-probe", "verify"},
+    {"ready", "verify"},
+    {"uid", "user"},
+    {"gid", "group"},
+    {"stopsignal", "stop"},
+    {"stop-signal", "stop"},
+    {"kill-timeout", "graceful-time"},
+    {"stop-timeout", "graceful-time"},
+    {"stdout-logfile", "redirect-output"},
+    {"log", "redirect-output"},
+    {"services", "processes"},
+    {"programs", "processes"},
+    {"jobs", "processes"},
+};
+
+static unsigned int
+least(unsigned int a, unsigned int b)
+{
+	return a < b ? a : b;
+}
+
+static char
+plain(char c)
+{
+	if (c == '_')
+		return '-';
+	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+
+static unsigned int
+distance(const char *a, const char *b)
+{
+	unsigned int rows[3][MAX_WORD + 1];
+	unsigned int *one;
+	unsigned int *row;
+	unsigned int *two;
+	size_t i;
+	size_t j;
+	size_t la;
+	size_t lb;
+	int same;
+
+	la = strlen(a);
+	lb = strlen(b);
+	if (la > MAX_WORD || lb > MAX_WORD)
+		return MAX_WORD;
+	for (j = 0; j <= lb; j++)
+		rows[0][j] = (unsigned int)j;
+	for (i = 1; i <= la; i++) {
+		row = rows[i % 3];
+		one = rows[(i + 2) % 3];
+		two = rows[(i + 1) % 3];
+		row[0] = (unsigned int)i;
+		for (j = 1; j <= lb; j++) {
+			same = plain(a[i - 1]) == plain(b[j - 1]);
+			row[j] = least(one[j], row[j - 1]) + 1;
+			row[j] = least(row[j], one[j - 1] + !same);
+			if (i > 1 && j > 1 &&
+			    plain(a[i - 1]) == plain(b[j - 2]) &&
+			    plain(a[i - 2]) == plain(b[j - 1]))
+				row[j] = least(row[j], two[j - 2] + 1);
+		}
+	}
+	return rows[la % 3][lb];
+}
+
+const char *
+suggest(const char *word, const char *const *names, size_t n)
+{
+	const char *best;
+	size_t i;
+	unsigned int bound;
+	unsigned int d;
+
+	best = NULL;
+	bound = least(2, (unsigned int)(strlen(word) / 3)) + 1;
+	for (i = 0; i < n; i++) {
+		d = distance(word, names[i]);
+		if (d < bound) {
+			bound = d;
+			best = names[i];
+		}
+	}
+	return best;
+}
+
+const char *
+suggest_key(const char *word, const struct key_group *group)
+{
+	const char *names[64];
+	const struct key *k;
+	const char *best;
+	size_t i;
+	size_t n;
+
+	n = 0;
+	for (k = group->keys; k->name != NULL && n < 64; k++)
+		names[n++] = k->name;
+	best = suggest(word, names, n);
+	if (best != NULL)
+		return best;
+	for (i = 0; i < sizeof(foreign_words) / sizeof(*foreign_words); i++) {
+		if (!doc_get_key_equal(word, foreign_words[i].foreign))
+			continue;
+		for (k = group->keys; k->name != NULL; k++)
+			if (strcmp(k->name, foreign_words[i].ours) == 0)
+				return k->name;
+	}
+	return NULL;
+}
