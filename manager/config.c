@@ -25,8 +25,7 @@ struct config_arena {
 	_Alignas(16) char bytes[];
 };
 
-/* ---- memory ----------------------------------------------------------------
- */
+/* ---- memory --------------------------------------------------------- */
 
 void *
 config_alloc(struct config *c, size_t len)
@@ -117,8 +116,7 @@ config_free(struct config *c)
 	free(c);
 }
 
-/* ---- the report
- * ----------------------------------------------------------------- */
+/* ---- the report ----------------------------------------------------- */
 
 static void
 problem_add(struct config_report *r, int error, enum exit_code code,
@@ -232,8 +230,7 @@ config_warning(struct loader *l, const struct doc_node *n, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* ---- groups
- * ---------------------------------------------------------------------- */
+/* ---- groups --------------------------------------------------------- */
 
 static const struct key *
 find_key(const struct key_group *group, const char *name)
@@ -310,9 +307,7 @@ config_group(struct loader *l, const struct key_group *group, void *target,
 	}
 }
 
-/* ---- files
- * ---------------------------------------------------------------------------
- */
+/* ---- files ---------------------------------------------------------- */
 
 static void
 file_warnings(struct loader *l, const struct doc *doc)

@@ -63,8 +63,7 @@ resolve(struct loader *l, struct job_config *const *sorted,
 	}
 }
 
-/* ---- cycles
- * ------------------------------------------------------------------ */
+/* ---- cycles --------------------------------------------------------- */
 
 #define WHITE 0
 #define GREY 1

@@ -11,8 +11,7 @@
 
 /* A job: its words, identity, restarts and end. */
 
-/* ---- keys that are judged together when all have been read -----------------
- */
+/* ---- keys that are judged together when all have been read ---------- */
 
 void
 set_job_node(struct loader *l, const struct key *k, void *target,
@@ -60,8 +59,7 @@ set_job_graceful(struct loader *l, const struct key *k, void *target,
 		l->graceful = n;
 }
 
-/* ---- environment
- * -------------------------------------------------------------- */
+/* ---- environment ---------------------------------------------------- */
 
 static int
 variable_name(const char *s, size_t len)
@@ -114,8 +112,7 @@ set_environment(struct loader *l, const struct key *k, void *target,
 	}
 }
 
-/* ---- identity
- * -------------------------------------------------------------------- */
+/* ---- identity ------------------------------------------------------- */
 
 void
 set_groups(struct loader *l, const struct key *k, void *target,
@@ -257,9 +254,7 @@ set_limits(struct loader *l, const struct key *k, void *target,
 	}
 }
 
-/* ---- order
- * ------------------------------------------------------------------------------
- */
+/* ---- order ---------------------------------------------------------- */
 
 static void
 add_after(struct loader *l, struct job_config *c, const struct doc_node *n,
@@ -313,9 +308,7 @@ set_after(struct loader *l, const struct key *k, void *target,
 	l->config->graph = 1;
 }
 
-/* ---- the end
- * --------------------------------------------------------------------------------
- */
+/* ---- the end -------------------------------------------------------- */
 
 void
 set_success(struct loader *l, const struct key *k, void *target,
@@ -400,9 +393,7 @@ set_start_limit(struct loader *l, const struct key *k, void *target,
 	config_group(l, k->group, c, n);
 }
 
-/* ---- the whole job
- * ----------------------------------------------------------------------------
- */
+/* ---- the whole job -------------------------------------------------- */
 
 static void
 job_defaults(struct job_config *c)

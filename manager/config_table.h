@@ -94,7 +94,7 @@ struct loader {
 	uint64_t job_graceful;
 };
 
-/* ---- config.c ------------------------------------------------------------ */
+/* ---- config.c ------------------------------------------------------- */
 
 /* Memory that lives as long as the configuration; never NULL. */
 void *config_alloc(struct config *, size_t);
@@ -112,8 +112,7 @@ struct position config_position(struct loader *, const struct doc_node *);
 void config_group(struct loader *, const struct key_group *, void *target,
     const struct doc_node *);
 
-/* ---- config_value.c ---------------------------------------------------------
- */
+/* ---- config_value.c ------------------------------------------------- */
 
 /* Checks kind, range and words; 0 if it may be stored, else reported. */
 int value_check(struct loader *, const struct key *, const struct doc_node *);
@@ -150,8 +149,7 @@ void set_word(
 void set_group(
     struct loader *, const struct key *, void *, const struct doc_node *);
 
-/* ---- config_words.c
- * ------------------------------------------------------------ */
+/* ---- config_words.c ------------------------------------------------- */
 
 /* One word with its replacements. */
 void word_make(
@@ -163,8 +161,7 @@ void words_append(struct loader *, struct words *, const struct word *);
 /* The words joined by blanks. */
 char *words_joined(struct loader *, const struct words *);
 
-/* ---- config_top.c, config_job.c, config_output.c, config_verify.c
- * ------------------ */
+/* ---- config_top.c, config_job.c, config_output.c, config_verify.c --- */
 
 void set_http(
     struct loader *, const struct key *, void *, const struct doc_node *);
@@ -232,13 +229,11 @@ void set_ca(
 void set_verify_kind(
     struct loader *, const struct key *, void *, const struct doc_node *);
 
-/* ---- config_check.c: what concerns several jobs
- * --------------------------------------- */
+/* ---- config_check.c: what concerns several jobs --------------------- */
 
 void config_check_jobs(struct loader *);
 
-/* ---- suggest.c
- * -------------------------------------------------------------------------- */
+/* ---- suggest.c ------------------------------------------------------ */
 
 /* The name of the list that was probably meant, or NULL. */
 const char *suggest(const char *word, const char *const *names, size_t n);

@@ -166,8 +166,7 @@ set_include(struct loader *l, const struct key *k, void *target,
 	}
 }
 
-/* ---- http
- * -------------------------------------------------------------------- */
+/* ---- http ----------------------------------------------------------- */
 
 void
 set_http(struct loader *l, const struct key *k, void *target,

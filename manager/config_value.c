@@ -137,8 +137,7 @@ value_check(struct loader *l, const struct key *k, const struct doc_node *n)
 	return 0;
 }
 
-/* ---- strings ----------------------------------------------------------------
- */
+/* ---- strings -------------------------------------------------------- */
 
 /* Appends to a growing string of the configuration. */
 static char *
@@ -251,8 +250,7 @@ value_strings(struct loader *l, const struct doc_node *n, struct strings *out)
 	}
 }
 
-/* ---- numbers with units
- * ------------------------------------------------------------ */
+/* ---- numbers with units --------------------------------------------- */
 
 /* Splits "1.5ms" into number and unit; -1 if it is no such thing. */
 static int
@@ -372,9 +370,7 @@ value_signal(struct loader *l, const struct doc_node *n, int *out)
 	return -1;
 }
 
-/* ---- setters
- * ---------------------------------------------------------------------------
- */
+/* ---- setters -------------------------------------------------------- */
 
 static void *
 at(const struct key *k, void *target)

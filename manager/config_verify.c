@@ -42,8 +42,7 @@ verify_add(struct loader *l, struct job_config *c, const struct doc_node *n)
 	return list;
 }
 
-/* ---- fields of requests and answers
- * --------------------------------------------- */
+/* ---- fields of requests and answers --------------------------------- */
 
 static int
 field_name(const char *s)
@@ -198,8 +197,7 @@ set_ca(struct loader *l, const struct key *k, void *target,
 	v->ca_len = len;
 }
 
-/* ---- kinds
- * ------------------------------------------------------------------------ */
+/* ---- kinds ---------------------------------------------------------- */
 
 static int
 hex(char c)
@@ -411,8 +409,7 @@ set_verify(struct loader *l, const struct key *k, void *target,
 		verify_one(l, target, item);
 }
 
-/* ---- pymanager's classes
- * -------------------------------------------------------------- */
+/* ---- pymanager's classes -------------------------------------------- */
 
 /* Is the type one of our own, under any name that its module ever had? */
 static int

@@ -99,8 +99,7 @@ job_up(const struct job *job)
 	return job->nverified >= job->nprocesses;
 }
 
-/* ---- file order -------------------------------------------------------------
- */
+/* ---- file order ----------------------------------------------------- */
 
 static int
 launch_in_order(void)
@@ -126,8 +125,7 @@ launch_in_order(void)
 	return 1;
 }
 
-/* ---- after
- * ------------------------------------------------------------------- */
+/* ---- after ---------------------------------------------------------- */
 
 /* 1 satisfied, 0 not yet, -1 never */
 static int
@@ -228,8 +226,7 @@ launch_graph(void)
 	return all;
 }
 
-/* ---- the end of the launch
- * ---------------------------------------------------------- */
+/* ---- the end of the launch ------------------------------------------ */
 
 static void
 launch_done(void)
@@ -282,9 +279,7 @@ launch_barrier_done(uint32_t id)
 	launch_done();
 }
 
-/* ---- failure
- * -----------------------------------------------------------------------------
- */
+/* ---- failure -------------------------------------------------------- */
 
 /* The words as Python prints a list of strings. */
 static void
@@ -343,9 +338,7 @@ launch_process_failed(struct process *p, const char *why)
 	shutdown_begin(EXIT_SETUP);
 }
 
-/* ---- readiness
- * ------------------------------------------------------------------------------
- */
+/* ---- readiness ------------------------------------------------------ */
 
 static int
 process_ready(const struct process *p)

@@ -86,7 +86,7 @@ manager_daemon_ready(int code)
 	wire_free(&w);
 }
 
-/* ---- the end of a turn --------------------------------------------------- */
+/* ---- the end of a turn ---------------------------------------------- */
 
 static void
 flush_cb(int fd, short ev, void *arg)
@@ -105,8 +105,7 @@ manager_later(void)
 	event_active(mgr.flush, EV_TIMEOUT, 0);
 }
 
-/* ---- loading ----------------------------------------------------------------
- */
+/* ---- loading -------------------------------------------------------- */
 
 static void
 verdict(enum exit_code code, const char *text)
@@ -242,8 +241,7 @@ seal_refused(struct imsg *imsg)
 	return 0;
 }
 
-/* ---- channels
- * ------------------------------------------------------------------ */
+/* ---- channels ------------------------------------------------------- */
 
 static int
 relay_message(struct channel *c, struct imsg *imsg, void *arg)
@@ -398,8 +396,7 @@ got_page(struct imsg *imsg)
 	return 0;
 }
 
-/* ---- processes
- * -------------------------------------------------------------------- */
+/* ---- processes ------------------------------------------------------ */
 
 static void
 probe_gone(uint32_t id)
@@ -548,8 +545,7 @@ got_stat(struct imsg *imsg)
 	return 0;
 }
 
-/* ---- signals
- * ------------------------------------------------------------------------ */
+/* ---- signals -------------------------------------------------------- */
 
 static void
 end_by_signal(int signal)
@@ -610,8 +606,7 @@ got_signal(struct wire_reader *r)
 	return 0;
 }
 
-/* ---- the parent's messages
- * -------------------------------------------------------------- */
+/* ---- the parent's messages ------------------------------------------ */
 
 static int
 got_log(struct wire_reader *r)

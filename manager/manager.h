@@ -142,7 +142,7 @@ struct manager {
 
 extern struct manager mgr;
 
-/* ---- process.c: the state machine ------------------------------------- */
+/* ---- process.c: the state machine ----------------------------------- */
 
 enum process_event {
 	EVENT_START = 0, /* its turn has come, or the operator says so */
@@ -183,8 +183,7 @@ void process_adopt_lost(struct process *);
 /* Number of the spawn group of launches in file order. */
 void process_spawn_group(uint32_t group);
 
-/* ---- stop.c ----------------------------------------------------------------
- */
+/* ---- stop.c --------------------------------------------------------- */
 
 /* Begins the stop sequence of a live process. */
 void stop_begin(struct process *);
@@ -194,8 +193,7 @@ void stop_next(struct process *);
 void stop_leftover(struct process *);
 void stop_kill(struct process *);
 
-/* ---- restart.c
- * --------------------------------------------------------------- */
+/* ---- restart.c ------------------------------------------------------ */
 
 /* Does the policy bring it back after this exit? */
 int restart_wanted(const struct process *);
@@ -207,8 +205,7 @@ enum restart_decision {
 enum restart_decision restart_decide(struct process *, uint64_t *delay);
 void restart_forget(struct process *);
 
-/* ---- verify.c: proving that a process is up
- * -------------------------------------- */
+/* ---- verify.c: proving that a process is up ------------------------- */
 
 void verify_begin(struct process *); /* its generation has been spawned */
 void verify_cancel(struct process *);
@@ -223,8 +220,7 @@ void verify_stat_done(uint32_t id, int32_t error, uint32_t mode);
 /* Text of the last failure, "" if none. */
 const char *verify_reason(const struct process *);
 
-/* ---- launch.c
- * -------------------------------------------------------------------- */
+/* ---- launch.c ------------------------------------------------------- */
 
 void launch_begin(void);
 /* The launch of an earlier manager goes on, or is over. */
@@ -238,8 +234,7 @@ void launch_barrier_done(uint32_t id);
 /* NULL if all jobs reached their state, else a text of what is missing. */
 const char *launch_missing(char *buf, size_t size);
 
-/* ---- shutdown.c
- * ----------------------------------------------------------------------- */
+/* ---- shutdown.c ----------------------------------------------------- */
 
 /* Takes all down, then ends with the code.  Later calls only keep a code
  * that is not 0 over one that is. */
@@ -252,8 +247,7 @@ void shutdown_check(void);
 void shutdown_flushed(void);
 int shutting_down(void);
 
-/* ---- console.c: pymanager's texts
- * --------------------------------------------------------- */
+/* ---- console.c: pymanager's texts ----------------------------------- */
 
 void console_print(int number, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -263,24 +257,20 @@ void console_flush(uint32_t id);
 void console_log(int level, const char *program, const char *text);
 void console_report(const struct config_report *, int number);
 
-/* ---- progress.c: the display while starting
- * ---------------------------------------------------- */
+/* ---- progress.c: the display while starting ------------------------- */
 
 void progress_begin(void);
 void progress_process(struct process *);
 void progress_end(void);
 
-/* ---- tail.c: the last lines of a process
- * -------------------------------------------------------- */
+/* ---- tail.c: the last lines of a process ---------------------------- */
 
 /* Prints them when they have come. */
 void tail_request(struct process *);
 void tail_done(uint32_t id, const void *, size_t);
 int tail_pending(void);
 
-/* ---- feed.c
- * ------------------------------------------------------------------------------------------
- */
+/* ---- feed.c --------------------------------------------------------- */
 
 void feed_worker(unsigned int worker); /* the whole snapshot */
 /* Sends what has changed; makes the sequence number visible. */
@@ -288,23 +278,18 @@ void feed_flush(void);
 void feed_status_changed(void);
 const char *feed_status_word(void);
 
-/* ---- blob.c: state that outlives this manager
- * ------------------------------------------------------------ */
+/* ---- blob.c: state that outlives this manager ----------------------- */
 
 void blob_process(struct process *);
 void blob_global(void);
 int blob_read(uint64_t key, const void *, size_t);
 
-/* ---- world.c
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- world.c -------------------------------------------------------- */
 
 /* One message of the state of the world; 0 or -1. */
 int world_message(struct imsg *);
 
-/* ---- stage.c: the sealed table
- * --------------------------------------------------------------------------------
- */
+/* ---- stage.c: the sealed table -------------------------------------- */
 
 /* Gives all entries their numbers; sends them unless this is a crash. */
 int stage_all(int send);
@@ -312,25 +297,19 @@ int stage_all(int send);
 void stage_blame(
     struct config_report *, uint32_t entry, uint8_t stage, int32_t error);
 
-/* ---- jobs.c
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- jobs.c --------------------------------------------------------- */
 
 /* Makes jobs and processes of the configuration.  0 or -1 (memory). */
 int jobs_make(void);
 
-/* ---- request.c
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- request.c ------------------------------------------------------ */
 
 int request_message(unsigned int worker, struct imsg *);
 /* Answers those that wait for this process. */
 void request_process_settled(struct process *, int ok, const char *why);
 void request_worker_lost(unsigned int worker);
 
-/* ---- manager.c
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- manager.c ------------------------------------------------------ */
 
 /* Starts reading the payload of a message. */
 void message_read(struct wire_reader *, struct imsg *);

@@ -95,7 +95,7 @@ process_end_text(const struct process *p, char *buf, size_t size)
 	    buf, size, "was ended by SIG%s", name != NULL ? name : "?");
 }
 
-/* ---- timers -------------------------------------------------------------- */
+/* ---- timers --------------------------------------------------------- */
 
 static void
 process_timer_cb(int fd, short ev, void *arg)
@@ -131,8 +131,7 @@ process_timer_stop(struct process *p)
 	p->timer = NULL;
 }
 
-/* ---- spawning -------------------------------------------------------------
- */
+/* ---- spawning ------------------------------------------------------- */
 
 static void
 send_spawn(struct process *p)
@@ -281,8 +280,7 @@ spawn_failed_stopping(struct process *p)
 		spawn(p);
 }
 
-/* ---- verification
- * ------------------------------------------------------------ */
+/* ---- verification --------------------------------------------------- */
 
 static void
 note_verified(struct process *p)
@@ -322,8 +320,7 @@ verify_failed(struct process *p)
 	note_verify_failed(p);
 }
 
-/* ---- the end
- * -------------------------------------------------------------------- */
+/* ---- the end -------------------------------------------------------- */
 
 static void
 stop(struct process *p)
@@ -485,8 +482,53 @@ stopping_timer(struct process *p)
 	process_drained(p);
 }
 
-/* ---- the table
- * ---------------------------------------------------------------------- */
+/* ---- adopted from an earlier manager --------------------------------- */
+
+void
+process_adopt_live(struct process *p)
+{
+	p->live = 1;
+	if (p->state == STATE_STOPPING) {
+		stop_begin(p);
+		return;
+	}
+	if (p->verified || p->job->config->nverifiers == 0) {
+		p->verified = 1;
+		p->state = STATE_RUNNING;
+		return;
+	}
+	p->state = STATE_STARTING;
+	verify_begin(p);
+}
+
+void
+process_adopt_ended(struct process *p)
+{
+	switch (p->state) {
+	case STATE_EXITED:
+	case STATE_FAILED:
+	case STATE_STOPPED:
+		break;
+	case STATE_BACKOFF:
+		process_timer(p, p->job->config->backoff_initial);
+		break;
+	default:
+		p->ended = 1;
+		settle(p);
+		break;
+	}
+}
+
+void
+process_adopt_lost(struct process *p)
+{
+	if (p->want == WANT_UP)
+		spawn(p);
+	else
+		set_state(p, STATE_STOPPED);
+}
+
+/* ---- the table ------------------------------------------------------ */
 
 /* Nothing to do: the event asks for what is already so. */
 static void

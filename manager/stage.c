@@ -97,8 +97,7 @@ add(enum entry_kind kind, const struct wire *content, const struct blame *blame)
 	return nentries++;
 }
 
-/* ---- words ----------------------------------------------------------------
- */
+/* ---- words ---------------------------------------------------------- */
 
 static void
 put_text_word(struct wire *w, const char *text)
@@ -201,8 +200,7 @@ put_words(struct wire *w, const struct job_config *c)
 	put_command(w, c);
 }
 
-/* ---- specs ------------------------------------------------------------------
- */
+/* ---- specs ---------------------------------------------------------- */
 
 static void
 put_identity(struct wire *w, const struct job_config *c)
@@ -345,8 +343,7 @@ stage_spec(struct job_config *c, int foreground)
 	wire_free(&w);
 }
 
-/* ---- verifiers
- * ------------------------------------------------------------------ */
+/* ---- verifiers ------------------------------------------------------ */
 
 static void
 put_probe_tail(struct wire *w, int show)
@@ -481,8 +478,7 @@ stage_verifier(
 	return v->entry;
 }
 
-/* ---- listeners
- * ----------------------------------------------------------------------- */
+/* ---- listeners ------------------------------------------------------ */
 
 static void
 stage_listener(enum listener_kind kind)

@@ -114,8 +114,7 @@ note(struct verification *v, const char *text)
 	process_touch(v->process);
 }
 
-/* ---- ends -----------------------------------------------------------------
- */
+/* ---- ends ----------------------------------------------------------- */
 
 /* Stops what goes on outside for this attempt. */
 static void
@@ -263,8 +262,7 @@ pause_cb(int fd, short ev, void *arg)
 	attempt(arg);
 }
 
-/* ---- attempts
- * ------------------------------------------------------------------ */
+/* ---- attempts ------------------------------------------------------- */
 
 static void
 put_strings(struct wire *w, const struct strings *s)
@@ -412,8 +410,7 @@ verify_begin(struct process *p)
 	start_current(v);
 }
 
-/* ---- answers
- * ------------------------------------------------------------------------ */
+/* ---- answers -------------------------------------------------------- */
 
 void
 verify_process_ended(struct process *p, int comes_back)
