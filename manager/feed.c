@@ -80,7 +80,7 @@ put_process(struct wire *w, const struct process *p)
 	wire_put_u32(w, p->generation);
 	wire_put_u32(w, p->instance);
 	/* Until its last output is whole it has not ended for the API. */
-	wire_put_i32(w, p->live ? p->pid : 0);
+	wire_put_i32(w, p->live || p->undrained ? p->pid : 0);
 	wire_put_u8(w, p->state);
 	wire_put_u8(w, p->verified);
 	wire_put_u8(w, 0);

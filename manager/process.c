@@ -423,6 +423,7 @@ publish_exit(struct process *p)
 {
 	p->undrained = 0;
 	p->ended = 1;
+	p->pid = 0;
 	process_touch(p);
 	if (p->job->hidden)
 		return;
@@ -449,7 +450,6 @@ exited(struct process *p)
 
 	stopping = p->state == STATE_STOPPING;
 	p->live = 0;
-	p->pid = 0;
 	p->undrained = 1;
 	p->settling = 1;
 	p->ended_wall = now_wall();

@@ -1,0 +1,420 @@
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bsd/string.h>
+
+#include "../common/log.h"
+#include "httpd.h"
+
+/*
+ * Connections: bytes in, heads parsed, bytes out.  A request that comes
+ * whole is parsed where it was read and answered from one shared buffer; a
+ * client has memory of its own only while it is slow.
+ */
+
+#define READ_SIZE (64UL * 1024)
+
+static TAILQ_HEAD(, client) clients = TAILQ_HEAD_INITIALIZER(clients);
+unsigned int nclients;
+
+static void client_process(struct client *, char *, size_t);
+static void read_cb(int, short, void *);
+static void write_cb(int, short, void *);
+static void timer_cb(int, short, void *);
+
+int64_t
+now_seconds(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
+/* ---- life ----------------------------------------------------------- */
+
+static void
+watch(struct client *c)
+{
+	struct timeval tv = {IDLE_SECONDS, 0};
+	int64_t left;
+
+	if (c->head_deadline != 0) {
+		left = c->head_deadline - now_seconds();
+		tv.tv_sec = left > 0 ? left : 1;
+	}
+	(void)event_add(&c->read, &tv);
+}
+
+struct client *
+client_new(int fd, int unix_socket, uint16_t port)
+{
+	struct client *c;
+
+	c = calloc(1, sizeof(*c));
+	if (c == NULL) {
+		(void)close(fd);
+		return NULL;
+	}
+	c->fd = fd;
+	c->unix_socket = (uint8_t)unix_socket;
+	c->allowed = (uint8_t)access_peer(c, port);
+	http_request_init(&c->req);
+	(void)event_assign(
+	    &c->read, base, fd, EV_READ | EV_PERSIST, read_cb, c);
+	(void)event_assign(&c->write, base, fd, EV_WRITE, write_cb, c);
+	(void)evtimer_assign(&c->timer, base, timer_cb, c);
+	TAILQ_INSERT_TAIL(&clients, c, entry);
+	nclients++;
+	watch(c);
+	return c;
+}
+
+void
+client_free(struct client *c)
+{
+	TAILQ_REMOVE(&clients, c, entry);
+	nclients--;
+	manager_forget(c);
+	stream_free(c->stream);
+	(void)event_del(&c->read);
+	(void)event_del(&c->write);
+	(void)event_del(&c->timer);
+	(void)close(c->fd);
+	free(c->in);
+	free(c->out);
+	free(c);
+	listen_resume();
+}
+
+void
+client_timer(struct client *c, unsigned int seconds)
+{
+	struct timeval tv = {(time_t)seconds, 0};
+
+	if (seconds == 0)
+		(void)event_del(&c->timer);
+	else
+		(void)event_add(&c->timer, &tv);
+}
+
+static void
+timer_cb(int fd, short ev, void *arg)
+{
+	struct client *c;
+
+	(void)fd;
+	(void)ev;
+	c = arg;
+	if (c->state == CLIENT_STREAMING)
+		stream_comment(c);
+	else if (c->state == CLIENT_WAITING && c->answer != NULL)
+		c->answer(c, NULL);
+	else if (c->state == CLIENT_CLOSING)
+		client_free(c);
+}
+
+/* ---- output --------------------------------------------------------- */
+
+int
+client_write(struct client *c, const void *data, size_t len)
+{
+	char *bigger;
+	size_t size;
+
+	if (c->out_off > 0 && c->out_off == c->out_len)
+		c->out_off = c->out_len = 0;
+	if (c->out_len - c->out_off + len > MAX_OUTPUT * 16)
+		return -1;
+	if (c->out_size - c->out_len < len && c->out_off > 0) {
+		memmove(c->out, c->out + c->out_off, c->out_len - c->out_off);
+		c->out_len -= c->out_off;
+		c->out_off = 0;
+	}
+	if (c->out_size - c->out_len < len) {
+		size = c->out_size == 0 ? 1024 : c->out_size;
+		while (size - c->out_len < len)
+			size *= 2;
+		bigger = realloc(c->out, size);
+		if (bigger == NULL)
+			return -1;
+		c->out = bigger;
+		c->out_size = size;
+	}
+	memcpy(c->out + c->out_len, data, len);
+	c->out_len += len;
+	return 0;
+}
+
+int
+client_drained(const struct client *c)
+{
+	return c->out_off == c->out_len;
+}
+
+/* Half of the answer is on its way: nothing more is read, so that what the
+ * client has still to say does not reset the connection under it. */
+static void
+close_gently(struct client *c)
+{
+	c->state = CLIENT_CLOSING;
+	(void)shutdown(c->fd, SHUT_WR);
+	client_timer(c, 1);
+	watch(c);
+}
+
+static void
+written(struct client *c)
+{
+	if (c->out_size > 16384) {
+		free(c->out);
+		c->out = NULL;
+		c->out_size = 0;
+	}
+	c->out_off = c->out_len = 0;
+	if (c->state == CLIENT_STREAMING)
+		stream_pull(c);
+	else if (c->state == CLIENT_CLOSING)
+		close_gently(c);
+}
+
+void
+client_flush(struct client *c)
+{
+	struct timeval tv = {WRITE_SECONDS, 0};
+	ssize_t n;
+
+	if (c->writing)
+		return;
+	if (!client_drained(c)) {
+		n = send(c->fd, c->out + c->out_off, c->out_len - c->out_off,
+		    MSG_NOSIGNAL);
+		if (n == -1 && errno != EAGAIN && errno != EINTR) {
+			/* Nobody reads any more: the loop frees it. */
+			c->out_off = c->out_len = 0;
+			c->state = CLIENT_CLOSING;
+			client_timer(c, 1);
+			event_active(&c->timer, EV_TIMEOUT, 0);
+			return;
+		}
+		if (n > 0)
+			c->out_off += (size_t)n;
+	}
+	if (client_drained(c)) {
+		written(c);
+		return;
+	}
+	c->writing = 1;
+	(void)event_add(&c->write, &tv);
+}
+
+static void
+write_cb(int fd, short ev, void *arg)
+{
+	struct client *c;
+
+	(void)fd;
+	c = arg;
+	c->writing = 0;
+	if (ev & EV_TIMEOUT) {
+		client_free(c);
+		return;
+	}
+	client_flush(c);
+	if (c->state == CLIENT_READING && client_drained(c) && c->in_len > 0)
+		client_process(c, NULL, 0);
+}
+
+/* ---- input ---------------------------------------------------------- */
+
+/* Throws content away; returns how many bytes of it were there. */
+static size_t
+skip(struct client *c, size_t len)
+{
+	size_t n;
+
+	n = c->skip < len ? (size_t)c->skip : len;
+	c->skip -= n;
+	return n;
+}
+
+static void
+bad_request(struct client *c)
+{
+	c->close = 1;
+	c->minor = 1;
+	respond_problem(c, c->req.status, "bad-request", c->req.reason);
+}
+
+static void
+got_head(struct client *c, const char *buf)
+{
+	c->head_deadline = 0;
+	c->minor = c->req.minor;
+	c->close = !c->req.keep_alive;
+	c->head = c->req.method == HTTP_METHOD_HEAD;
+	c->skip = c->req.content_length;
+	if (c->req.expects_continue && c->skip > 0)
+		(void)client_write(c, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+	route(c, buf);
+}
+
+/* Keeps what is not parsed yet; -1: no memory. */
+static int
+keep(struct client *c, const char *rest, size_t len)
+{
+	if (len == 0) {
+		free(c->in);
+		c->in = NULL;
+		c->in_len = 0;
+		return 0;
+	}
+	if (c->in == NULL) {
+		c->in = malloc(READ_SIZE);
+		if (c->in == NULL)
+			return -1;
+	}
+	if (len > READ_SIZE)
+		return -1;
+	memmove(c->in, rest, len);
+	c->in_len = len;
+	return 0;
+}
+
+/*
+ * Parses and answers what is in buf (NULL: what was kept), as long as each
+ * answer is complete at once; the rest is kept.
+ */
+static void
+client_process(struct client *c, char *buf, size_t len)
+{
+	enum http_parse got;
+	size_t n;
+
+	if (buf == NULL) {
+		buf = c->in;
+		len = c->in_len;
+	}
+	while (len > 0 && c->state == CLIENT_READING &&
+	    (client_drained(c) || c->out_len - c->out_off < MAX_OUTPUT)) {
+		n = skip(c, len);
+		buf += n;
+		len -= n;
+		if (len == 0)
+			break;
+		got = http_parse_head(buf, len, &c->req);
+		if (got == HTTP_MORE) {
+			if (c->head_deadline == 0) {
+				c->head_deadline = now_seconds() + HEAD_SECONDS;
+				watch(c);
+			}
+			break;
+		}
+		if (got == HTTP_BAD) {
+			bad_request(c);
+			len = 0;
+			break;
+		}
+		n = c->req.head_len;
+		got_head(c, buf);
+		buf += n;
+		len -= n;
+		if (c->state == CLIENT_READING)
+			http_request_init(&c->req);
+	}
+	if (keep(c, buf, len) == -1) {
+		client_free(c);
+		return;
+	}
+	client_flush(c);
+}
+
+static void
+head_timeout(struct client *c)
+{
+	if (c->state != CLIENT_READING || c->head_deadline == 0) {
+		client_free(c);
+		return;
+	}
+	(void)event_del(&c->read);
+	c->close = 1;
+	c->minor = 1;
+	respond_problem(c, 408, "timeout", "the request took too long");
+	client_flush(c);
+}
+
+/* A client that was told to go: what it still says is thrown away. */
+static void
+drain(struct client *c)
+{
+	char scratch[4096];
+	ssize_t n;
+
+	n = recv(c->fd, scratch, sizeof(scratch), 0);
+	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
+		client_free(c);
+}
+
+static void
+read_cb(int fd, short ev, void *arg)
+{
+	static char shared[READ_SIZE];
+	struct client *c;
+	ssize_t n;
+
+	c = arg;
+	if (ev & EV_TIMEOUT) {
+		head_timeout(c);
+		return;
+	}
+	if (c->state == CLIENT_CLOSING) {
+		drain(c);
+		return;
+	}
+	if (c->state != CLIENT_READING || c->writing) {
+		/* Not now: client_done() or write_cb() goes on. */
+		(void)event_del(&c->read);
+		return;
+	}
+	if (c->in != NULL) {
+		n = recv(fd, c->in + c->in_len, READ_SIZE - c->in_len, 0);
+		if (n > 0)
+			c->in_len += (size_t)n;
+	} else
+		n = recv(fd, shared, sizeof(shared), 0);
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		client_free(c);
+		return;
+	}
+	if (c->in != NULL)
+		client_process(c, NULL, 0);
+	else
+		client_process(c, shared, (size_t)n);
+}
+
+void
+client_done(struct client *c)
+{
+	client_timer(c, 0);
+	c->answer = NULL;
+	if (c->close) {
+		c->state = CLIENT_CLOSING;
+		(void)event_del(&c->read);
+		return;
+	}
+	if (c->state == CLIENT_READING)
+		return;
+	/* It was waiting or streaming; more requests may be here. */
+	c->state = CLIENT_READING;
+	http_request_init(&c->req);
+	watch(c);
+	if (c->in_len > 0)
+		event_active(&c->write, EV_WRITE, 0);
+}

@@ -1,0 +1,287 @@
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/component.h"
+#include "../common/imsg.h"
+#include "../common/log.h"
+#include "../common/stream.h"
+#include "../common/wire.h"
+#include "httpd.h"
+
+/*
+ * muster-httpd: talks.  One of several workers that accept on the same
+ * sockets; reads are answered from the replica, what changes something is
+ * asked of the manager, output of the relay.
+ */
+
+#define DESCRIPTORS 512
+#define MAX_REQUESTS 4096
+
+struct event_base *base;
+struct channel *manager_channel;
+struct channel *relay_channel;
+const struct stream_cell *cells;
+uint32_t ncells;
+
+static uint32_t last_request;
+static struct client *requests[MAX_REQUESTS]; /* by id modulo */
+
+void
+message_read(struct wire_reader *r, struct imsg *imsg)
+{
+	struct ibuf ibuf;
+
+	if (imsg_get_ibuf(imsg, &ibuf) == -1) {
+		wire_read(r, NULL, 0);
+		return;
+	}
+	wire_read(r, ibuf_data(&ibuf), ibuf_size(&ibuf));
+}
+
+/* ---- requests to the manager ------------------------------------------ */
+
+int
+manager_request(struct client *c, enum request_op op, const char *argument,
+    void (*answer)(struct client *, const struct answer *))
+{
+	struct wire w;
+	unsigned int tries;
+	int sent;
+
+	if (manager_channel == NULL)
+		return -1;
+	for (tries = 0; tries < MAX_REQUESTS; tries++)
+		if (requests[++last_request % MAX_REQUESTS] == NULL)
+			break;
+	if (tries == MAX_REQUESTS)
+		return -1;
+	wire_init(&w);
+	wire_put_u8(&w, (uint8_t)op);
+	wire_put_i64(&w, c->uid);
+	wire_put_u8(&w, c->allowed);
+	wire_put_str(&w, c->from);
+	wire_put_str(&w, argument);
+	wire_put_str(&w, "");
+	sent = channel_send_wire(
+	    manager_channel, IMSG_REQUEST, last_request, -1, &w);
+	wire_free(&w);
+	if (sent == -1)
+		return -1;
+	requests[last_request % MAX_REQUESTS] = c;
+	c->request = last_request;
+	c->answer = answer;
+	c->state = CLIENT_WAITING;
+	return 0;
+}
+
+void
+manager_forget(struct client *c)
+{
+	api_v1_ready_gone(c);
+	if (c->request != 0)
+		requests[c->request % MAX_REQUESTS] = NULL;
+	c->request = 0;
+}
+
+static void
+answered(struct client *c, const struct answer *a)
+{
+	void (*answer)(struct client *, const struct answer *);
+
+	requests[c->request % MAX_REQUESTS] = NULL;
+	c->request = 0;
+	answer = c->answer;
+	c->answer = NULL;
+	answer(c, a);
+	client_flush(c);
+}
+
+static int
+got_answer(struct imsg *imsg)
+{
+	struct wire_reader r;
+	struct answer a;
+	struct client *c;
+	uint32_t id;
+
+	id = imsg_get_id(imsg);
+	message_read(&r, imsg);
+	a.status = wire_get_u16(&r);
+	(void)wire_get_u64(&r); /* the feed came before it on this channel */
+	wire_get_string(&r, a.code, sizeof(a.code));
+	wire_get_string(&r, a.detail, sizeof(a.detail));
+	a.process = wire_get_u32(&r);
+	if (wire_end(&r) == -1 || a.status < 200 || a.status > 599)
+		return -1;
+	c = requests[id % MAX_REQUESTS];
+	if (c != NULL && c->request == id)
+		answered(c, &a);
+	return 0;
+}
+
+/* ---- channels --------------------------------------------------------- */
+
+static int
+manager_message(struct channel *channel, struct imsg *imsg, void *arg)
+{
+	(void)channel;
+	(void)arg;
+	if (imsg_get_type(imsg) == IMSG_REQUEST_DONE)
+		return got_answer(imsg);
+	return replica_message(imsg);
+}
+
+static void
+manager_lost(struct channel *channel, const char *why, void *arg)
+{
+	unsigned int i;
+
+	(void)arg;
+	log_debug("manager: %s", why);
+	if (manager_channel == channel)
+		manager_channel = NULL;
+	channel_free(channel);
+	for (i = 0; i < MAX_REQUESTS; i++)
+		if (requests[i] != NULL)
+			answered(requests[i], NULL);
+}
+
+static void
+relay_lost(struct channel *channel, const char *why, void *arg)
+{
+	(void)arg;
+	log_debug("relay: %s", why);
+	if (relay_channel == channel)
+		relay_channel = NULL;
+	channel_free(channel);
+}
+
+static int
+got_peer(struct imsg *imsg)
+{
+	struct wire_reader r;
+	uint8_t role;
+	int fd;
+
+	message_read(&r, imsg);
+	role = wire_get_u8(&r);
+	(void)wire_get_u32(&r);
+	fd = imsg_get_fd(imsg);
+	if (wire_end(&r) == -1 || fd == -1 ||
+	    (role != ROLE_MANAGER && role != ROLE_RELAY)) {
+		if (fd != -1)
+			(void)close(fd);
+		return -1;
+	}
+	if (role == ROLE_RELAY) {
+		channel_free(relay_channel);
+		relay_channel =
+		    channel_new(base, fd, 0, stream_message, relay_lost, NULL);
+		stream_resume();
+		return 0;
+	}
+	if (manager_channel != NULL)
+		manager_lost(manager_channel, "replaced", NULL);
+	manager_channel =
+	    channel_new(base, fd, 0, manager_message, manager_lost, NULL);
+	return 0;
+}
+
+static int
+got_cells(struct imsg *imsg)
+{
+	struct wire_reader r;
+	struct stat st;
+	uint32_t n;
+	void *map;
+	int fd;
+
+	message_read(&r, imsg);
+	n = wire_get_u32(&r);
+	fd = imsg_get_fd(imsg);
+	if (wire_end(&r) == -1 || fd == -1)
+		return -1;
+	map = MAP_FAILED;
+	if (n > 0 && fstat(fd, &st) == 0 &&
+	    (uint64_t)st.st_size >= (uint64_t)n * sizeof(*cells))
+		map = mmap(NULL, (size_t)n * sizeof(*cells), PROT_READ,
+		    MAP_SHARED, fd, 0);
+	(void)close(fd);
+	if (map == MAP_FAILED)
+		return -1;
+	cells = map;
+	ncells = n;
+	return 0;
+}
+
+static int
+got_page(struct imsg *imsg)
+{
+	void *map;
+	int fd;
+
+	fd = imsg_get_fd(imsg);
+	if (fd == -1)
+		return -1;
+	map = mmap(NULL, sizeof(uint64_t), PROT_READ, MAP_SHARED, fd, 0);
+	(void)close(fd);
+	if (map == MAP_FAILED)
+		return -1;
+	replica_page(map);
+	return 0;
+}
+
+static int
+dispatch(struct channel *channel, struct imsg *imsg, void *arg)
+{
+	(void)channel;
+	(void)arg;
+	switch (imsg_get_type(imsg)) {
+	case IMSG_PEER:
+		return got_peer(imsg);
+	case IMSG_LISTENER:
+		return listen_message(imsg);
+	case IMSG_CELLS:
+		return got_cells(imsg);
+	case IMSG_SEQUENCE_PAGE:
+		return got_page(imsg);
+	default:
+		return -1;
+	}
+}
+
+static void
+prepare(struct component *component)
+{
+	struct rlimit limit = {DESCRIPTORS, DESCRIPTORS};
+
+	(void)component;
+	if (setrlimit(RLIMIT_NOFILE, &limit) == -1)
+		log_warn("setrlimit");
+	access_prepare();
+}
+
+static void
+ready(struct component *component)
+{
+	base = component->base;
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct component component = {
+	    .name = "httpd",
+	    .role = SANDBOX_HTTPD,
+	    .dispatch = dispatch,
+	    .prepare = prepare,
+	    .ready = ready,
+	};
+
+	component_run(&component, argc, argv);
+}

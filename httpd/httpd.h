@@ -1,0 +1,256 @@
+#ifndef MUSTER_HTTPD_H
+#define MUSTER_HTTPD_H
+
+#include <sys/types.h>
+#include <bsd/sys/queue.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "../common/channel.h"
+#include "../common/feed.h"
+#include "../common/message.h"
+#include "http1.h"
+#include "json.h"
+
+#define MAX_CLIENTS 480 /* descriptors left for all else: 32 */
+#define HEAD_SECONDS 10 /* from its first byte to its last */
+#define IDLE_SECONDS 75 /* between requests */
+#define WRITE_SECONDS 30 /* without progress of the reader */
+#define MAX_OUTPUT (256UL * 1024) /* unsent bytes of one client */
+#define COMMENT_SECONDS 15 /* of silence on a stream */
+#define MAX_WAIT 600 /* seconds of ?wait= */
+
+struct answer;
+struct imsg;
+struct wire_reader;
+
+/* ---- replica.c: what the manager has told --------------------------- */
+
+/* One process, decoded from the feed; the strings are in `bytes`. */
+struct replica_process {
+	uint32_t id;
+	uint32_t generation;
+	uint32_t instance;
+	int32_t pid;
+	uint8_t state;
+	uint8_t verified;
+	uint8_t once;
+	uint8_t listed;
+	uint8_t ended;
+	int32_t status;
+	int64_t ended_wall;
+	int64_t started_wall;
+	uint32_t restarts;
+	uint32_t slot;
+	uint8_t streams;
+	const char *job;
+	size_t job_len;
+	const char *command;
+	size_t command_len;
+	uint32_t nargs;
+	const uint8_t *args; /* wire strings */
+	size_t args_len;
+	const char *cwd;
+	size_t cwd_len;
+	const char *user;
+	size_t user_len;
+	uint8_t has_verifier;
+	const char *kind;
+	size_t kind_len;
+	uint32_t attempts;
+	const char *last;
+	size_t last_len;
+	uint64_t elapsed;
+};
+
+struct replica {
+	int complete; /* a whole snapshot is here */
+	uint64_t sequence;
+	char version[32];
+	char boot[32];
+	uint32_t pid;
+	int64_t started;
+	uint32_t owner;
+	uint32_t *uids;
+	uint32_t nuids;
+	uint32_t *gids;
+	uint32_t ngids;
+	char **hosts; /* ends with NULL */
+	char **origins;
+	char status[32];
+	int ready;
+	int shutdown;
+	char *missing; /* one line a process */
+};
+
+extern struct replica replica;
+
+int replica_message(struct imsg *);
+/* The manager has gone: what is here is still answered. */
+void replica_page(const uint64_t *page);
+/* Reads what the manager has published before this moment. */
+void replica_catch_up(void);
+/* 0, or -1: no such process. */
+int replica_find(uint32_t id, struct replica_process *);
+/* Walks in order of ids: start with 0; 1 while there is one. */
+int replica_next(size_t *cursor, struct replica_process *);
+size_t replica_count(void);
+
+/* ---- client.c: connections ------------------------------------------ */
+
+enum client_state {
+	CLIENT_READING, /* a head, or between requests */
+	CLIENT_WAITING, /* an answer is on its way from elsewhere */
+	CLIENT_STREAMING,
+	CLIENT_CLOSING, /* written out, then closed */
+};
+
+struct stream;
+
+struct client {
+	TAILQ_ENTRY(client) entry;
+	int fd;
+	uint8_t state; /* enum client_state */
+	uint8_t unix_socket;
+	uint8_t allowed; /* enum access_role */
+	uint8_t head; /* the request was a HEAD */
+	uint8_t minor; /* of the request's version */
+	uint8_t close; /* after this answer */
+	uint8_t writing; /* the write event is armed */
+	int64_t uid; /* of the peer, -1 unknown */
+	char from[64];
+	struct event read;
+	struct event write;
+	struct event timer; /* ?wait=, comments of streams */
+	char *in; /* bytes of an incomplete head */
+	size_t in_len;
+	uint64_t skip; /* bytes of content to be thrown away */
+	char *out; /* unsent bytes */
+	size_t out_len;
+	size_t out_off;
+	size_t out_size;
+	int64_t head_deadline; /* monotonic seconds, 0 none */
+	uint32_t request; /* id at the manager while waiting */
+	void (*answer)(struct client *, const struct answer *);
+	struct stream *stream;
+	struct http_request req;
+};
+
+/* What the manager answered to a request. */
+struct answer {
+	uint16_t status;
+	char code[64];
+	char detail[512];
+	uint32_t process;
+};
+
+struct client *client_new(int fd, int unix_socket, uint16_t port);
+void client_free(struct client *);
+/* The answer to the current request is complete: goes on with the next. */
+void client_done(struct client *);
+/* Appends to the output; what can be written now is written by
+ * client_flush().  -1: too much is unsent. */
+int client_write(struct client *, const void *, size_t);
+void client_flush(struct client *);
+/* All that was written has left (streams pull more then). */
+int client_drained(const struct client *);
+void client_timer(struct client *, unsigned int seconds);
+int64_t now_seconds(void);
+extern unsigned int nclients;
+
+/* ---- listen.c ------------------------------------------------------- */
+
+int listen_message(struct imsg *);
+void listen_start(void); /* when the replica is complete */
+void listen_resume(void); /* a descriptor has become free */
+
+/* ---- access.c ------------------------------------------------------- */
+
+void access_prepare(void); /* before the sandbox */
+/* Role of the peer of a new connection; fills uid and from. */
+enum access_role access_peer(struct client *, uint16_t port);
+/* 0, or 403 with a reason: Host and Origin of a request. */
+int access_request(const struct client *, const char *buf, const char **reason);
+
+/* ---- diag_linux.c --------------------------------------------------- */
+
+struct sockaddr;
+int diag_open(void); /* a descriptor, -1 with errno */
+/* uid of the other end of a loopback connection, -1 unknown. */
+int64_t diag_uid(
+    int fd, const struct sockaddr *local, const struct sockaddr *peer);
+
+/* ---- route.c -------------------------------------------------------- */
+
+/* Answers the request in c->req; the head lies at buf. */
+void route(struct client *, const char *buf);
+
+/* A request while it is routed. */
+struct request {
+	struct client *client;
+	const char *buf;
+	struct http_path path;
+	char text[HTTP_MAX_HEAD + 1]; /* of the path */
+};
+
+/* ---- respond.c ------------------------------------------------------ */
+
+/* A whole answer; `extra` may be NULL. */
+void respond(struct client *, int status, const char *type, const void *body,
+    size_t len, const struct http_extra *extra, size_t nextra);
+void respond_json(struct client *, int status, const struct json *);
+/* RFC 9457. */
+void respond_problem(
+    struct client *, int status, const char *code, const char *detail);
+void respond_method(struct client *, const char *allow);
+/* Head of an answer of unknown length; body by respond_chunk. */
+void respond_stream(struct client *, const char *type);
+int respond_chunk(struct client *, const void *, size_t);
+void respond_stream_end(struct client *);
+/* Value of a query parameter: 1 found, 0 not, -1 malformed. */
+int query_get(const struct client *, const char *buf, const char *key,
+    char *value, size_t size);
+/* Does Accept (or its absence) admit this type by name? */
+int accepts(const struct client *, const char *buf, const char *type);
+
+/* ---- api_pymanager.c, api_v1.c, stream.c ---------------------------- */
+
+void api_root(struct request *);
+void api_status(struct request *);
+void api_restart(struct request *);
+void api_v1(struct request *);
+void api_v1_ready(struct request *);
+void api_v1_healthz(struct request *);
+void api_v1_processes(struct request *);
+void api_v1_process(struct request *);
+void api_v1_stream(struct request *);
+/* Those that wait for readiness are looked at again. */
+void api_v1_ready_changed(void);
+void api_v1_ready_gone(struct client *);
+
+int stream_message(struct channel *, struct imsg *, void *);
+void stream_free(struct stream *);
+void stream_pull(struct client *); /* the reader has taken all */
+void stream_resume(void); /* a new relay */
+void stream_comment(struct client *);
+
+/* ---- httpd.c -------------------------------------------------------- */
+
+extern struct event_base *base;
+extern struct channel *manager_channel; /* NULL: being replaced */
+extern struct channel *relay_channel;
+extern const struct stream_cell *cells;
+extern uint32_t ncells;
+
+/* Asks the manager; the client waits.  -1: there is none. */
+int manager_request(struct client *, enum request_op, const char *argument,
+    void (*)(struct client *, const struct answer *));
+void manager_forget(struct client *);
+/* Starts reading the payload of a message. */
+void message_read(struct wire_reader *, struct imsg *);
+
+#endif

@@ -1,0 +1,136 @@
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/imsg.h"
+#include "../common/log.h"
+#include "../common/wire.h"
+#include "httpd.h"
+
+/* The listening sockets, made by the parent. */
+
+#define MAX_LISTENERS 8
+#define ACCEPTS 16 /* in one turn */
+
+struct listener {
+	int fd;
+	uint8_t kind;
+	uint16_t port;
+	struct event event;
+};
+
+static struct listener listeners[MAX_LISTENERS];
+static unsigned int nlisteners;
+static int started;
+static int paused;
+static struct event pause_timer;
+
+static void accept_cb(int, short, void *);
+
+static void
+pause_cb(int fd, short ev, void *arg)
+{
+	(void)fd;
+	(void)ev;
+	(void)arg;
+	if (paused) {
+		paused = 0;
+		started = 0;
+		listen_start();
+	}
+}
+
+/* Full: new connections wait in the kernel's queue. */
+static void
+pause_all(int seconds)
+{
+	struct timeval tv = {seconds, 0};
+	unsigned int i;
+
+	for (i = 0; i < nlisteners; i++)
+		(void)event_del(&listeners[i].event);
+	paused = 1;
+	if (seconds > 0)
+		(void)evtimer_add(&pause_timer, &tv);
+}
+
+static void
+accept_cb(int fd, short ev, void *arg)
+{
+	struct listener *l;
+	unsigned int i;
+	int client;
+
+	(void)ev;
+	l = arg;
+	for (i = 0; i < ACCEPTS; i++) {
+		if (nclients >= MAX_CLIENTS) {
+			pause_all(0);
+			return;
+		}
+		client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (client == -1) {
+			if (errno == EMFILE || errno == ENFILE ||
+			    errno == ENOBUFS || errno == ENOMEM)
+				pause_all(1);
+			return;
+		}
+		(void)client_new(client, l->kind == LISTENER_UNIX, l->port);
+	}
+}
+
+int
+listen_message(struct imsg *imsg)
+{
+	struct wire_reader r;
+	struct listener *l;
+	uint16_t port;
+	uint8_t kind;
+	int fd;
+
+	message_read(&r, imsg);
+	kind = wire_get_u8(&r);
+	port = wire_get_u16(&r);
+	fd = imsg_get_fd(imsg);
+	if (wire_end(&r) == -1 || fd == -1 || nlisteners == MAX_LISTENERS ||
+	    (kind != LISTENER_TCP && kind != LISTENER_UNIX)) {
+		if (fd != -1)
+			(void)close(fd);
+		return -1;
+	}
+	if (nlisteners == 0)
+		(void)evtimer_assign(&pause_timer, base, pause_cb, NULL);
+	l = &listeners[nlisteners++];
+	l->fd = fd;
+	l->kind = kind;
+	l->port = port;
+	(void)event_assign(
+	    &l->event, base, fd, EV_READ | EV_PERSIST, accept_cb, l);
+	if (replica.complete && !paused)
+		(void)event_add(&l->event, NULL);
+	return 0;
+}
+
+void
+listen_start(void)
+{
+	unsigned int i;
+
+	if (started)
+		return;
+	started = 1;
+	for (i = 0; i < nlisteners; i++)
+		(void)event_add(&listeners[i].event, NULL);
+}
+
+void
+listen_resume(void)
+{
+	if (paused && nclients < MAX_CLIENTS - MAX_CLIENTS / 16) {
+		(void)event_del(&pause_timer);
+		pause_cb(-1, 0, NULL);
+	}
+}

@@ -1,0 +1,384 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/imsg.h"
+#include "../common/log.h"
+#include "../common/wire.h"
+#include "httpd.h"
+
+/*
+ * The replica: what the manager feeds, from which all reads are answered.
+ * A process is kept as the bytes that came and decoded when it is asked
+ * for.  While a new snapshot comes (a new manager) the old one is answered.
+ */
+
+#define MAX_STRINGS 4096
+
+struct item {
+	uint32_t id;
+	uint32_t len;
+	uint8_t bytes[];
+};
+
+struct table {
+	struct item **items; /* sorted by id */
+	size_t count;
+	size_t room;
+};
+
+struct replica replica;
+
+static struct table table;
+static struct table coming;
+static int snapshot; /* a snapshot is coming: into `coming` */
+static const uint64_t *page;
+
+const char *
+process_state_name(unsigned int state)
+{
+	static const char *const names[STATE_COUNT] = {"waiting", "starting",
+	    "running", "stopping", "exited", "backoff", "failed", "stopped"};
+
+	return state < STATE_COUNT ? names[state] : "?";
+}
+
+/* Index of the first item whose id is not less. */
+static size_t
+lower(const struct table *t, uint32_t id)
+{
+	size_t high;
+	size_t low;
+	size_t mid;
+
+	/* Ids come in order, mostly. */
+	if (t->count == 0 || t->items[t->count - 1]->id < id)
+		return t->count;
+	if (id <= t->count && t->items[id - 1]->id == id)
+		return id - 1;
+	low = 0;
+	high = t->count;
+	while (low < high) {
+		mid = (low + high) / 2;
+		if (t->items[mid]->id < id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static int
+put(struct table *t, struct item *item)
+{
+	struct item **bigger;
+	size_t i;
+	size_t room;
+
+	i = lower(t, item->id);
+	if (i < t->count && t->items[i]->id == item->id) {
+		free(t->items[i]);
+		t->items[i] = item;
+		return 0;
+	}
+	if (t->count == t->room) {
+		if (t->count >= MAX_PROCESSES)
+			return -1;
+		room = t->room == 0 ? 16 : t->room * 2;
+		bigger = reallocarray(t->items, room, sizeof(struct item *));
+		if (bigger == NULL)
+			return -1;
+		t->items = bigger;
+		t->room = room;
+	}
+	memmove(t->items + i + 1, t->items + i,
+	    (t->count - i) * sizeof(struct item *));
+	t->items[i] = item;
+	t->count++;
+	return 0;
+}
+
+static void
+clear(struct table *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->count; i++)
+		free(t->items[i]);
+	free(t->items);
+	memset(t, 0, sizeof(*t));
+}
+
+/* ---- decoding ------------------------------------------------------- */
+
+static void
+decode_strings(struct replica_process *p, struct wire_reader *r)
+{
+	uint32_t i;
+
+	p->job = wire_get_view(r, MAX_BLOB_SIZE, &p->job_len);
+	p->command = wire_get_view(r, MAX_BLOB_SIZE, &p->command_len);
+	p->nargs = wire_get_count(r, MAX_STRINGS, 4);
+	p->args = r->next;
+	for (i = 0; i < p->nargs; i++)
+		(void)wire_get_view(r, MAX_BLOB_SIZE, &p->args_len);
+	p->args_len = r->failed ? 0 : (size_t)(r->next - p->args);
+	p->cwd = wire_get_view(r, MAX_BLOB_SIZE, &p->cwd_len);
+	p->user = wire_get_view(r, MAX_BLOB_SIZE, &p->user_len);
+	p->has_verifier = (uint8_t)wire_get_bool(r);
+	if (!p->has_verifier)
+		return;
+	p->kind = wire_get_view(r, MAX_BLOB_SIZE, &p->kind_len);
+	p->attempts = wire_get_u32(r);
+	p->last = wire_get_view(r, MAX_BLOB_SIZE, &p->last_len);
+	p->elapsed = wire_get_u64(r);
+}
+
+static int
+decode(struct replica_process *p, const void *bytes, size_t len)
+{
+	struct wire_reader r;
+
+	memset(p, 0, sizeof(*p));
+	wire_read(&r, bytes, len);
+	p->id = wire_get_u32(&r);
+	p->generation = wire_get_u32(&r);
+	p->instance = wire_get_u32(&r);
+	p->pid = wire_get_i32(&r);
+	p->state = wire_get_u8(&r);
+	p->verified = (uint8_t)wire_get_bool(&r);
+	p->once = (uint8_t)wire_get_bool(&r);
+	p->listed = (uint8_t)wire_get_bool(&r);
+	p->ended = (uint8_t)wire_get_bool(&r);
+	p->status = wire_get_i32(&r);
+	p->ended_wall = wire_get_i64(&r);
+	p->started_wall = wire_get_i64(&r);
+	p->restarts = wire_get_u32(&r);
+	p->slot = wire_get_u32(&r);
+	p->streams = wire_get_u8(&r);
+	decode_strings(p, &r);
+	return wire_end(&r) == 0 && p->id != 0 && p->state < STATE_COUNT ? 0 :
+									   -1;
+}
+
+/* ---- messages ------------------------------------------------------- */
+
+static int
+got_process(struct imsg *imsg)
+{
+	struct replica_process check;
+	struct wire_reader r;
+	struct item *item;
+	const void *bytes;
+	size_t len;
+
+	message_read(&r, imsg);
+	bytes = wire_get_rest(&r, &len);
+	if (decode(&check, bytes, len) == -1)
+		return -1;
+	item = malloc(sizeof(*item) + len);
+	if (item == NULL)
+		return -1;
+	item->id = check.id;
+	item->len = (uint32_t)len;
+	memcpy(item->bytes, bytes, len);
+	if (put(snapshot ? &coming : &table, item) == -1) {
+		free(item);
+		return -1;
+	}
+	return 0;
+}
+
+static int
+got_gone(struct wire_reader *r)
+{
+	struct table *t;
+	uint32_t id;
+	size_t i;
+
+	id = wire_get_u32(r);
+	if (wire_end(r) == -1)
+		return -1;
+	t = snapshot ? &coming : &table;
+	i = lower(t, id);
+	if (i == t->count || t->items[i]->id != id)
+		return 0;
+	free(t->items[i]);
+	t->count--;
+	memmove(t->items + i, t->items + i + 1,
+	    (t->count - i) * sizeof(struct item *));
+	return 0;
+}
+
+static int
+got_status(struct wire_reader *r)
+{
+	char *missing;
+
+	wire_get_string(r, replica.status, sizeof(replica.status));
+	replica.ready = wire_get_bool(r);
+	replica.shutdown = wire_get_bool(r);
+	missing = wire_get_strdup(r, MAX_BLOB_SIZE);
+	if (wire_end(r) == -1) {
+		free(missing);
+		return -1;
+	}
+	free(replica.missing);
+	replica.missing = missing;
+	return 0;
+}
+
+static uint32_t *
+numbers(struct wire_reader *r, uint32_t *count)
+{
+	uint32_t *list;
+	uint32_t i;
+	uint32_t n;
+
+	n = wire_get_count(r, MAX_STRINGS, 4);
+	list = calloc((size_t)n + 1, sizeof(*list));
+	if (list == NULL)
+		r->failed = 1;
+	for (i = 0; i < n && list != NULL; i++)
+		list[i] = wire_get_u32(r);
+	*count = r->failed ? 0 : n;
+	return list;
+}
+
+static void
+free_names(char **list)
+{
+	size_t i;
+
+	for (i = 0; list != NULL && list[i] != NULL; i++)
+		free(list[i]);
+	free(list);
+}
+
+static char **
+names(struct wire_reader *r)
+{
+	char **list;
+	uint32_t i;
+	uint32_t n;
+
+	n = wire_get_count(r, MAX_STRINGS, 4);
+	list = calloc((size_t)n + 1, sizeof(*list));
+	if (list == NULL)
+		r->failed = 1;
+	for (i = 0; i < n && list != NULL; i++)
+		list[i] = wire_get_strdup(r, 512);
+	return list;
+}
+
+static int
+got_config(struct wire_reader *r)
+{
+	wire_get_string(r, replica.version, sizeof(replica.version));
+	wire_get_string(r, replica.boot, sizeof(replica.boot));
+	replica.pid = wire_get_u32(r);
+	replica.started = wire_get_i64(r);
+	replica.owner = wire_get_u32(r);
+	free(replica.uids);
+	replica.uids = numbers(r, &replica.nuids);
+	free(replica.gids);
+	replica.gids = numbers(r, &replica.ngids);
+	free_names(replica.hosts);
+	replica.hosts = names(r);
+	free_names(replica.origins);
+	replica.origins = names(r);
+	return wire_end(r);
+}
+
+static int
+got_sequence(struct wire_reader *r)
+{
+	uint64_t sequence;
+
+	sequence = wire_get_u64(r);
+	if (wire_end(r) == -1)
+		return -1;
+	replica.sequence = sequence;
+	if (snapshot) {
+		clear(&table);
+		table = coming;
+		memset(&coming, 0, sizeof(coming));
+		snapshot = 0;
+		replica.complete = 1;
+		listen_start();
+	}
+	api_v1_ready_changed();
+	return 0;
+}
+
+int
+replica_message(struct imsg *imsg)
+{
+	struct wire_reader r;
+
+	message_read(&r, imsg);
+	switch (imsg_get_type(imsg)) {
+	case IMSG_FEED_BEGIN:
+		(void)wire_get_u64(&r);
+		clear(&coming);
+		snapshot = 1;
+		return wire_end(&r);
+	case IMSG_FEED_CONFIG:
+		return got_config(&r);
+	case IMSG_FEED_STATUS:
+		return got_status(&r);
+	case IMSG_FEED_PROC:
+		return got_process(imsg);
+	case IMSG_FEED_PROC_GONE:
+		return got_gone(&r);
+	case IMSG_FEED_SEQUENCE:
+		return got_sequence(&r);
+	default:
+		return -1;
+	}
+}
+
+/* ---- reading -------------------------------------------------------- */
+
+void
+replica_page(const uint64_t *shared)
+{
+	page = shared;
+}
+
+void
+replica_catch_up(void)
+{
+	if (page == NULL || manager_channel == NULL ||
+	    __atomic_load_n(page, __ATOMIC_ACQUIRE) <= replica.sequence)
+		return;
+	channel_poll(manager_channel);
+}
+
+int
+replica_find(uint32_t id, struct replica_process *p)
+{
+	size_t i;
+
+	i = lower(&table, id);
+	if (i == table.count || table.items[i]->id != id)
+		return -1;
+	return decode(p, table.items[i]->bytes, table.items[i]->len);
+}
+
+int
+replica_next(size_t *cursor, struct replica_process *p)
+{
+	if (*cursor >= table.count)
+		return 0;
+	if (decode(p, table.items[*cursor]->bytes, table.items[*cursor]->len) ==
+	    -1)
+		return 0;
+	(*cursor)++;
+	return 1;
+}
+
+size_t
+replica_count(void)
+{
+	return table.count;
+}

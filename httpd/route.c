@@ -1,0 +1,126 @@
+#include <string.h>
+
+#include "httpd.h"
+
+/* From a request to the function that answers it. */
+
+#define GET 1
+#define POST 2
+#define DELETE 4
+
+struct route {
+	const char *pattern[6]; /* segments; "*" is any one; ends with NULL */
+	unsigned int methods;
+	const char *allow;
+	void (*answer)(struct request *);
+};
+
+static const struct route routes[] = {
+    {{NULL}, GET | DELETE, "DELETE,GET", api_root},
+    {{"status", NULL}, GET, "GET", api_status},
+    {{"restart", "*", NULL}, POST, "POST", api_restart},
+    {{"v1", NULL}, GET, "GET", api_v1},
+    {{"v1", "ready", NULL}, GET, "GET", api_v1_ready},
+    {{"v1", "healthz", NULL}, GET, "GET", api_v1_healthz},
+    {{"v1", "processes", NULL}, GET, "GET", api_v1_processes},
+    {{"v1", "processes", "*", NULL}, GET, "GET", api_v1_process},
+    {{"v1", "processes", "*", "streams", "*", NULL}, GET, "GET", api_v1_stream},
+};
+
+static int
+matches(const struct route *r, const struct http_path *path)
+{
+	unsigned int i;
+
+	for (i = 0; r->pattern[i] != NULL; i++) {
+		if (i >= path->n)
+			return 0;
+		if (r->pattern[i][0] != '*' &&
+		    strcmp(r->pattern[i], path->segment[i]) != 0)
+			return 0;
+	}
+	return i == path->n && !path->slash;
+}
+
+static unsigned int
+method_bit(const struct client *c)
+{
+	switch (c->req.method) {
+	case HTTP_METHOD_GET:
+	case HTTP_METHOD_HEAD:
+		return GET;
+	case HTTP_METHOD_POST:
+		return POST;
+	case HTTP_METHOD_DELETE:
+		return DELETE;
+	default:
+		return 0;
+	}
+}
+
+static void
+dispatch(struct request *q)
+{
+	struct client *c;
+	size_t i;
+
+	c = q->client;
+	for (i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
+		if (!matches(&routes[i], &q->path))
+			continue;
+		if ((routes[i].methods & method_bit(c)) == 0) {
+			respond_method(c, routes[i].allow);
+			return;
+		}
+		if (method_bit(c) == GET)
+			replica_catch_up();
+		routes[i].answer(q);
+		return;
+	}
+	respond_problem(c, 404, "not-found", "there is no such path");
+}
+
+void
+route(struct client *c, const char *buf)
+{
+	struct request q;
+	const char *reason;
+	int status;
+
+	if (c->req.method == HTTP_METHOD_OTHER) {
+		respond_problem(
+		    c, 501, "not-implemented", "the method is not known");
+		return;
+	}
+	if (c->req.scheme == HTTP_SCHEME_HTTPS) {
+		respond_problem(
+		    c, 421, "misdirected", "this is not the place of https");
+		return;
+	}
+	status = access_request(c, buf, &reason);
+	if (status != 0) {
+		c->close = 1;
+		respond_problem(c, status, "forbidden", reason);
+		return;
+	}
+	if (c->allowed == ACCESS_NONE) {
+		c->close = 1;
+		respond_problem(c, 403, "forbidden",
+		    "this user may not speak to this musterd (see "
+		    "http.allow-users)");
+		return;
+	}
+	if (c->req.form == HTTP_FORM_ASTERISK) {
+		respond_method(c, "DELETE,GET,HEAD,OPTIONS,POST");
+		return;
+	}
+	q.client = c;
+	q.buf = buf;
+	status = http_path_decode(buf + c->req.path.off, c->req.path.len,
+	    &q.path, q.text, sizeof(q.text));
+	if (status != 0) {
+		respond_problem(c, status, "bad-path", "malformed path");
+		return;
+	}
+	dispatch(&q);
+}

@@ -1,0 +1,444 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bsd/stdlib.h>
+
+#include "../common/imsg.h"
+#include "../common/stream.h"
+#include "../common/wire.h"
+#include "httpd.h"
+
+/*
+ * The output of a process, for a reader: pulled from the relay piece by
+ * piece, each when the reader has taken the one before.  So a slow reader
+ * delays nobody; what is no longer kept when he comes back is told as a gap.
+ */
+
+enum format {
+	FORMAT_RAW,
+	FORMAT_SSE,
+	FORMAT_NDJSON,
+};
+
+struct stream {
+	TAILQ_ENTRY(stream) entry;
+	struct client *client;
+	uint32_t id; /* of the READ that is asked, 0 none */
+	uint32_t process;
+	uint32_t generation; /* of the last piece */
+	uint8_t number;
+	uint8_t follow;
+	uint8_t format;
+	uint8_t told_end; /* `eof` of this generation was sent */
+	int64_t from; /* next offset, or negative: before the end */
+	uint32_t lines;
+};
+
+static TAILQ_HEAD(, stream) streams = TAILQ_HEAD_INITIALIZER(streams);
+static uint32_t last_id;
+static struct json line;
+
+static void
+ask(struct stream *s)
+{
+	struct wire w;
+
+	if (relay_channel == NULL || s->id != 0)
+		return; /* stream_resume() asks */
+	wire_init(&w);
+	wire_put_u32(&w, s->process);
+	wire_put_u8(&w, s->number);
+	wire_put_i64(&w, s->from);
+	wire_put_u32(&w, s->lines);
+	wire_put_u8(&w, s->follow);
+	s->id = ++last_id == 0 ? ++last_id : last_id;
+	(void)channel_send_wire(relay_channel, IMSG_STREAM_READ, s->id, -1, &w);
+	wire_free(&w);
+}
+
+void
+stream_free(struct stream *s)
+{
+	if (s == NULL)
+		return;
+	if (s->id != 0 && relay_channel != NULL)
+		(void)channel_send(
+		    relay_channel, IMSG_STREAM_READ_CANCEL, s->id, -1, NULL, 0);
+	TAILQ_REMOVE(&streams, s, entry);
+	free(s);
+}
+
+void
+stream_resume(void)
+{
+	struct stream *s;
+
+	TAILQ_FOREACH (s, &streams, entry)
+		if (s->id != 0 || client_drained(s->client)) {
+			s->id = 0;
+			ask(s);
+		}
+}
+
+static void
+finish(struct client *c)
+{
+	struct stream *s;
+
+	s = c->stream;
+	c->stream = NULL;
+	stream_free(s);
+	respond_stream_end(c);
+}
+
+void
+stream_pull(struct client *c)
+{
+	if (c->stream != NULL && c->stream->id == 0)
+		ask(c->stream);
+}
+
+void
+stream_comment(struct client *c)
+{
+	struct stream *s;
+
+	s = c->stream;
+	if (s == NULL)
+		return;
+	if (s->format == FORMAT_SSE && client_drained(c)) {
+		(void)respond_chunk(c, ": still here\n\n", 14);
+		client_flush(c);
+	}
+	client_timer(c, COMMENT_SECONDS);
+}
+
+/* ---- what is sent ----------------------------------------------------- */
+
+static int
+is_text(const unsigned char *p, size_t len)
+{
+	size_t i;
+	size_t n;
+
+	for (i = 0; i < len; i++) {
+		if (p[i] == 0)
+			return 0;
+		if (p[i] < 0x80)
+			continue;
+		n = p[i] >= 0xf0 ? 3 : p[i] >= 0xe0 ? 2 : p[i] >= 0xc2 ? 1 : 0;
+		if (n == 0 || i + n >= len + 0 || p[i] > 0xf4)
+			return 0;
+		for (; n > 0; n--)
+			if ((p[++i] & 0xc0) != 0x80)
+				return 0;
+	}
+	return 1;
+}
+
+static void
+put_base64(const unsigned char *p, size_t len)
+{
+	static const char digits[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	char out[4];
+	uint32_t v;
+	size_t n;
+
+	json_raw(&line, "\"", 1);
+	for (; len > 0; p += n, len -= n) {
+		n = len < 3 ? len : 3;
+		v = (uint32_t)p[0] << 16 | (n > 1 ? (uint32_t)p[1] << 8 : 0) |
+		    (n > 2 ? p[2] : 0);
+		out[0] = digits[v >> 18];
+		out[1] = digits[v >> 12 & 63];
+		out[2] = n > 1 ? digits[v >> 6 & 63] : '=';
+		out[3] = n > 2 ? digits[v & 63] : '=';
+		json_raw(&line, out, 4);
+	}
+	json_raw(&line, "\"", 1);
+	line.first = 0;
+}
+
+static void
+event_begin(const struct stream *s, const char *event)
+{
+	json_begin(&line);
+	json_open(&line, '{');
+	json_key(&line, "event");
+	json_text(&line, event);
+	json_key(&line, "process");
+	json_int(&line, s->process);
+	json_key(&line, "stream");
+	json_text(&line, s->number == STREAM_STDOUT ? "stdout" : "stderr");
+}
+
+static void
+event_end(const struct stream *s, const char *event, uint64_t next)
+{
+	char head[160];
+	int n;
+
+	json_close(&line, '{');
+	if (line.failed)
+		return;
+	if (s->format == FORMAT_SSE) {
+		n = snprintf(head, sizeof(head),
+		    "event: %s\nid: %s-%llu\ndata: ", event, replica.boot,
+		    (unsigned long long)next);
+		json_raw(&line, "\n\n", 2);
+		/* One chunk: the head in front of the line. */
+		json_raw(&line, head, (size_t)n);
+		memmove(line.data + n, line.data, line.len - (size_t)n);
+		memcpy(line.data, head, (size_t)n);
+	} else
+		json_raw(&line, "\n", 1);
+	(void)respond_chunk(s->client, line.data, line.len);
+}
+
+static void
+send_number(const struct stream *s, const char *event, const char *key,
+    int64_t n, uint64_t next)
+{
+	if (s->format == FORMAT_RAW)
+		return;
+	event_begin(s, event);
+	json_key(&line, key);
+	json_int(&line, n);
+	event_end(s, event, next);
+}
+
+static void
+send_data(const struct stream *s, uint64_t offset, const void *data, size_t len)
+{
+	if (s->format == FORMAT_RAW) {
+		(void)respond_chunk(s->client, data, len);
+		return;
+	}
+	event_begin(s, "io");
+	json_key(&line, "offset");
+	json_int(&line, (int64_t)offset);
+	if (is_text(data, len)) {
+		json_key(&line, "data");
+		json_string(&line, data, len);
+	} else {
+		json_key(&line, "data_b64");
+		put_base64(data, len);
+	}
+	event_end(s, "io", offset + len);
+}
+
+/* ---- answers of the relay ---------------------------------------------- */
+
+struct piece {
+	int32_t error;
+	uint64_t offset;
+	uint64_t lost;
+	uint32_t generation;
+	int end;
+	const void *data;
+	size_t len;
+};
+
+static void
+got_piece(struct stream *s, const struct piece *p)
+{
+	struct client *c;
+
+	c = s->client;
+	if (p->error != 0) {
+		finish(c);
+		return;
+	}
+	if (p->generation != s->generation) {
+		if (s->generation != 0 && !s->told_end)
+			send_number(
+			    s, "eof", "offset", (int64_t)p->offset, p->offset);
+		s->generation = p->generation;
+		s->told_end = 0;
+		send_number(
+		    s, "generation", "generation", p->generation, p->offset);
+	}
+	/* A tail begins where it begins; that is no loss. */
+	if (p->lost > 0 && s->from >= 0 && s->lines == 0)
+		send_number(s, "gap", "lost", (int64_t)p->lost, p->offset);
+	if (p->len > 0)
+		send_data(s, p->offset, p->data, p->len);
+	s->from = (int64_t)(p->offset + p->len);
+	s->lines = 0;
+	if (p->end && !s->told_end) {
+		s->told_end = 1;
+		send_number(s, "eof", "offset", s->from, (uint64_t)s->from);
+	}
+	if (!s->follow && (p->end || p->len == 0)) {
+		finish(c);
+		return;
+	}
+	/* When it has left, written() pulls the next piece. */
+	client_flush(c);
+}
+
+int
+stream_message(struct channel *channel, struct imsg *imsg, void *arg)
+{
+	struct wire_reader r;
+	struct stream *s;
+	struct piece p;
+
+	(void)channel;
+	(void)arg;
+	if (imsg_get_type(imsg) != IMSG_STREAM_READ_DONE)
+		return -1;
+	message_read(&r, imsg);
+	p.error = wire_get_i32(&r);
+	p.offset = wire_get_u64(&r);
+	p.lost = wire_get_u64(&r);
+	p.generation = wire_get_u32(&r);
+	p.end = wire_get_bool(&r);
+	p.data = wire_get_bytes(&r, MAX_READ, &p.len);
+	if (wire_end(&r) == -1)
+		return -1;
+	TAILQ_FOREACH (s, &streams, entry)
+		if (s->id == imsg_get_id(imsg))
+			break;
+	if (s == NULL)
+		return 0; /* its reader has gone */
+	s->id = 0;
+	got_piece(s, &p);
+	return 0;
+}
+
+/* ---- the request ------------------------------------------------------- */
+
+/* 1 given, 0 not, -1 answered. */
+static int
+number_of(struct request *q, const char *key, long long max, int64_t *out)
+{
+	const char *error;
+	char text[32];
+	int got;
+
+	got = query_get(q->client, q->buf, key, text, sizeof(text));
+	error = NULL;
+	if (got == 1)
+		*out = strtonum(text, 0, max, &error);
+	if (got == -1 || error != NULL) {
+		respond_problem(q->client, 400, "bad-query",
+		    "tail, lines, since and follow are numbers");
+		return -1;
+	}
+	return got;
+}
+
+/* Where to begin: Last-Event-ID or ?since=, ?tail=, ?lines=, or all. */
+static int
+begin(struct request *q, struct stream *s)
+{
+	const struct http_field *f;
+	const char *error;
+	char text[64];
+	const char *dash;
+	int64_t n;
+	int got;
+
+	s->from = 0;
+	if ((got = number_of(q, "since", INT64_MAX, &n)) == -1)
+		return -1;
+	if (got == 1)
+		s->from = n;
+	f = http_request_known(&q->client->req, HTTP_KNOWN_LAST_EVENT_ID);
+	if (f != NULL && f->value.len < sizeof(text)) {
+		(void)snprintf(text, sizeof(text), "%.*s", f->value.len,
+		    q->buf + f->value.off);
+		dash = strrchr(text, '-');
+		n = strtonum(
+		    dash == NULL ? "" : dash + 1, 0, INT64_MAX, &error);
+		if (error == NULL)
+			s->from = n;
+	}
+	if ((got = number_of(q, "tail", INT64_MAX, &n)) == -1)
+		return -1;
+	/* "Before the end" is negative; nothing before it: one byte, which
+	 * a reader that follows hardly minds. */
+	if (got == 1)
+		s->from = n == 0 ? -1 : -n;
+	if ((got = number_of(q, "lines", 1000000, &n)) == -1)
+		return -1;
+	if (got == 1)
+		s->lines = (uint32_t)n;
+	if ((got = number_of(q, "follow", 1, &n)) == -1)
+		return -1;
+	s->follow = got == 1 && n == 1;
+	return 0;
+}
+
+static enum format
+format_of(struct request *q, int follow)
+{
+	struct client *c;
+
+	c = q->client;
+	if (accepts(c, q->buf, "application/x-ndjson"))
+		return FORMAT_NDJSON;
+	if (accepts(c, q->buf, "text/event-stream"))
+		return FORMAT_SSE;
+	if (accepts(c, q->buf, "application/octet-stream") ||
+	    accepts(c, q->buf, "text/plain"))
+		return FORMAT_RAW;
+	return follow ? FORMAT_SSE : FORMAT_RAW;
+}
+
+void
+api_v1_stream(struct request *q)
+{
+	static const char *const types[] = {"application/octet-stream",
+	    "text/event-stream", "application/x-ndjson"};
+	struct replica_process p;
+	struct stream *s;
+	const char *error;
+	const char *name;
+	uint32_t id;
+	unsigned int number;
+
+	id = (uint32_t)strtonum(q->path.segment[2], 1, UINT32_MAX, &error);
+	if (error != NULL || replica_find(id, &p) == -1) {
+		respond_problem(q->client, 404, "process-not-found",
+		    "there is no such process");
+		return;
+	}
+	name = q->path.segment[4];
+	number = strcmp(name, "stdout") == 0 || strcmp(name, "1") == 0 ?
+	    STREAM_STDOUT :
+	    strcmp(name, "stderr") == 0 || strcmp(name, "2") == 0 ?
+	    STREAM_STDERR :
+	    0;
+	if (number == 0 || number > p.streams) {
+		respond_problem(q->client, 404, "stream-not-found",
+		    "the process has no such stream");
+		return;
+	}
+	s = calloc(1, sizeof(*s));
+	if (s == NULL) {
+		respond_problem(q->client, 503, "no-memory", "no memory");
+		return;
+	}
+	s->client = q->client;
+	s->process = id;
+	s->number = (uint8_t)number;
+	TAILQ_INSERT_TAIL(&streams, s, entry);
+	if (begin(q, s) == -1) {
+		stream_free(s);
+		return;
+	}
+	s->format = (uint8_t)format_of(q, s->follow);
+	respond_stream(q->client, types[s->format]);
+	if (q->client->head) {
+		stream_free(s);
+		client_done(q->client);
+		return;
+	}
+	q->client->stream = s;
+	client_timer(q->client, COMMENT_SECONDS);
+	ask(s);
+}
