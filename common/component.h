@@ -26,16 +26,17 @@ struct component {
 	void (*prepare)(struct component *);
 	/* After the sandbox, before the loop (may be NULL). */
 	void (*ready)(struct component *);
-	void *arg; /* given to dispatch */
+	void *arg; /* given to dispatch; may be set in prepare or ready */
 };
 
 /*
- * Parses the arguments, sets the title ("musterd: manager"), makes the
- * event base (two priorities, 0 is served first; epoll; no signal
- * handlers; SIGPIPE ignored), calls prepare, enters the sandbox, opens the
- * parent's channel, sets log messages to go there as IMSG_LOG, calls ready
- * and runs the loop.  When the parent has gone the program exits at once
- * with status 0.  Does not return.
+ * Makes the event base (two priorities, 0 is served first; epoll; no signal
+ * handlers; SIGPIPE ignored) and the parent's channel, of which nothing is
+ * read before the loop runs; sets log messages to go there as IMSG_LOG, so
+ * that those of a start that fails arrive as well; parses the arguments,
+ * sets the title ("musterd: manager"), calls prepare, enters the sandbox,
+ * calls ready and runs the loop.  When the parent has gone the program exits
+ * at once with status 0.  Does not return.
  */
 void component_run(struct component *, int argc, char **argv)
     __attribute__((noreturn));

@@ -72,7 +72,7 @@ const char *wire_get_view(struct wire_reader *, size_t max, size_t *len);
 void wire_get_string(struct wire_reader *, char *buf, size_t size);
 /* A fresh NUL-terminated copy, to be freed; NULL when failed. */
 char *wire_get_strdup(struct wire_reader *, size_t max);
-/* The rest, unread. */
+/* All that is left, as it is; nothing is left then. */
 const void *wire_get_rest(struct wire_reader *, size_t *len);
 /* 0 if nothing failed and nothing is left, else -1. */
 int wire_end(const struct wire_reader *);

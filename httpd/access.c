@@ -77,37 +77,35 @@ unix_peer(struct client *c)
 }
 
 enum access_role
-access_peer(struct client *c, uint16_t port)
+access_peer(struct client *c, const struct sockaddr *peer)
 {
+	const struct sockaddr_in6 *v6;
+	const struct sockaddr_in *v4;
 	struct sockaddr_storage local;
-	struct sockaddr_storage peer;
 	char text[INET6_ADDRSTRLEN];
 	const void *address;
 	socklen_t len;
 	uint16_t from;
 
-	(void)port;
 	if (c->unix_socket)
 		return unix_peer(c);
 	c->uid = -1;
 	len = sizeof(local);
 	if (getsockname(c->fd, (struct sockaddr *)&local, &len) == -1)
 		return ACCESS_NONE;
-	len = sizeof(peer);
-	if (getpeername(c->fd, (struct sockaddr *)&peer, &len) == -1)
-		return ACCESS_NONE;
-	if (peer.ss_family == AF_INET) {
-		address = &((struct sockaddr_in *)&peer)->sin_addr;
-		from = ntohs(((struct sockaddr_in *)&peer)->sin_port);
+	if (peer->sa_family == AF_INET) {
+		v4 = (const struct sockaddr_in *)(const void *)peer;
+		address = &v4->sin_addr;
+		from = ntohs(v4->sin_port);
 	} else {
-		address = &((struct sockaddr_in6 *)&peer)->sin6_addr;
-		from = ntohs(((struct sockaddr_in6 *)&peer)->sin6_port);
+		v6 = (const struct sockaddr_in6 *)(const void *)peer;
+		address = &v6->sin6_addr;
+		from = ntohs(v6->sin6_port);
 	}
-	if (inet_ntop(peer.ss_family, address, text, sizeof(text)) == NULL)
+	if (inet_ntop(peer->sa_family, address, text, sizeof(text)) == NULL)
 		return ACCESS_NONE;
 	(void)snprintf(c->from, sizeof(c->from), "%s:%u", text, from);
-	c->uid =
-	    diag_uid(diag, (struct sockaddr *)&local, (struct sockaddr *)&peer);
+	c->uid = diag_uid(diag, (struct sockaddr *)&local, peer);
 	return role_of_uid(c->uid);
 }
 

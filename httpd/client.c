@@ -52,7 +52,7 @@ watch(struct client *c)
 }
 
 struct client *
-client_new(int fd, int unix_socket, uint16_t port)
+client_new(int fd, int unix_socket, const struct sockaddr *peer)
 {
 	struct client *c;
 
@@ -63,7 +63,7 @@ client_new(int fd, int unix_socket, uint16_t port)
 	}
 	c->fd = fd;
 	c->unix_socket = (uint8_t)unix_socket;
-	c->allowed = (uint8_t)access_peer(c, port);
+	c->allowed = (uint8_t)access_peer(c, peer);
 	http_request_init(&c->req);
 	(void)event_assign(
 	    &c->read, base, fd, EV_READ | EV_PERSIST, read_cb, c);

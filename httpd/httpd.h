@@ -26,6 +26,7 @@
 
 struct answer;
 struct imsg;
+struct sockaddr;
 struct wire_reader;
 
 /* ---- replica.c: what the manager has told --------------------------- */
@@ -148,7 +149,9 @@ struct answer {
 	uint32_t process;
 };
 
-struct client *client_new(int fd, int unix_socket, uint16_t port);
+/* `peer` is what accept(2) told; taken over: fd. */
+struct client *client_new(
+    int fd, int unix_socket, const struct sockaddr *peer);
 void client_free(struct client *);
 /* The answer to the current request is complete: goes on with the next. */
 void client_done(struct client *);
@@ -172,13 +175,12 @@ void listen_resume(void); /* a descriptor has become free */
 
 void access_prepare(void); /* before the sandbox */
 /* Role of the peer of a new connection; fills uid and from. */
-enum access_role access_peer(struct client *, uint16_t port);
+enum access_role access_peer(struct client *, const struct sockaddr *peer);
 /* 0, or 403 with a reason: Host and Origin of a request. */
 int access_request(const struct client *, const char *buf, const char **reason);
 
 /* ---- diag_linux.c --------------------------------------------------- */
 
-struct sockaddr;
 int diag_open(void); /* a descriptor, -1 with errno */
 /* uid of the other end of a loopback connection, -1 unknown. */
 int64_t diag_uid(

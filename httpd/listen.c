@@ -60,7 +60,9 @@ pause_all(int seconds)
 static void
 accept_cb(int fd, short ev, void *arg)
 {
+	struct sockaddr_storage peer;
 	struct listener *l;
+	socklen_t len;
 	unsigned int i;
 	int client;
 
@@ -71,14 +73,18 @@ accept_cb(int fd, short ev, void *arg)
 			pause_all(0);
 			return;
 		}
-		client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		memset(&peer, 0, sizeof(peer));
+		len = sizeof(peer);
+		client = accept4(fd, (struct sockaddr *)&peer, &len,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (client == -1) {
 			if (errno == EMFILE || errno == ENFILE ||
 			    errno == ENOBUFS || errno == ENOMEM)
 				pause_all(1);
 			return;
 		}
-		(void)client_new(client, l->kind == LISTENER_UNIX, l->port);
+		(void)client_new(
+		    client, l->kind == LISTENER_UNIX, (struct sockaddr *)&peer);
 	}
 }
 

@@ -163,16 +163,14 @@ decode(struct replica_process *p, const void *bytes, size_t len)
 /* ---- messages ------------------------------------------------------- */
 
 static int
-got_process(struct imsg *imsg)
+got_process(struct wire_reader *r)
 {
 	struct replica_process check;
-	struct wire_reader r;
 	struct item *item;
 	const void *bytes;
 	size_t len;
 
-	message_read(&r, imsg);
-	bytes = wire_get_rest(&r, &len);
+	bytes = wire_get_rest(r, &len);
 	if (decode(&check, bytes, len) == -1)
 		return -1;
 	item = malloc(sizeof(*item) + len);
@@ -327,7 +325,7 @@ replica_message(struct imsg *imsg)
 	case IMSG_FEED_STATUS:
 		return got_status(&r);
 	case IMSG_FEED_PROC:
-		return got_process(imsg);
+		return got_process(&r);
 	case IMSG_FEED_PROC_GONE:
 		return got_gone(&r);
 	case IMSG_FEED_SEQUENCE:

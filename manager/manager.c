@@ -666,14 +666,38 @@ world(struct imsg *imsg)
 	return 0;
 }
 
+/* Messages of which the payload is all that matters. */
 static int
-dispatch(struct channel *c, struct imsg *imsg, void *arg)
+dispatch_payload(struct imsg *imsg)
 {
 	struct wire_reader r;
 
+	message_read(&r, imsg);
+	switch (imsg_get_type(imsg)) {
+	case IMSG_PROC_STARTED:
+		return got_started(&r);
+	case IMSG_PROC_SPAWN_FAILED:
+		return got_spawn_failed(&r);
+	case IMSG_PROC_EXITED:
+		return got_exited(&r);
+	case IMSG_PROC_GONE:
+		return got_gone(&r);
+	case IMSG_SIGNALLED:
+		return got_signal(&r);
+	case IMSG_LOG:
+		return got_log(&r);
+	case IMSG_RELOAD_DONE:
+		return got_reload_done(&r);
+	default:
+		return -1;
+	}
+}
+
+static int
+dispatch(struct channel *c, struct imsg *imsg, void *arg)
+{
 	(void)c;
 	(void)arg;
-	message_read(&r, imsg);
 	switch (imsg_get_type(imsg)) {
 	case IMSG_CFG_SNAPSHOT:
 		return got_snapshot(imsg);
@@ -695,29 +719,15 @@ dispatch(struct channel *c, struct imsg *imsg, void *arg)
 	case IMSG_WORLD_BLOB:
 	case IMSG_WORLD_END:
 		return world(imsg);
-	case IMSG_PROC_STARTED:
-		return got_started(&r);
-	case IMSG_PROC_SPAWN_FAILED:
-		return got_spawn_failed(&r);
-	case IMSG_PROC_EXITED:
-		return got_exited(&r);
-	case IMSG_PROC_GONE:
-		return got_gone(&r);
 	case IMSG_PROC_BARRIER_DONE:
 		launch_barrier_done(imsg_get_id(imsg));
 		return 0;
-	case IMSG_SIGNALLED:
-		return got_signal(&r);
 	case IMSG_FILE_STAT_DONE:
 		return got_stat(imsg);
-	case IMSG_LOG:
-		return got_log(&r);
-	case IMSG_RELOAD_DONE:
-		return got_reload_done(&r);
 	case IMSG_COMPONENT_LOST:
 		return 0; /* the parent has told it by LOG */
 	default:
-		return -1;
+		return dispatch_payload(imsg);
 	}
 }
 

@@ -402,7 +402,7 @@ stage_custom(const struct job_config *c, const struct verify_config *v)
 	uint32_t entry;
 
 	(void)snprintf(
-	    path, sizeof(path), "%s/verify-adapter.py", mgr.snapshot->libexec);
+	    path, sizeof(path), "%s/verify-adapter", mgr.snapshot->libexec);
 	(void)snprintf(messages, sizeof(messages), "%u", mgr.config->messages);
 	wire_init(&w);
 	wire_put_u32(&w,

@@ -1,0 +1,436 @@
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bsd/string.h>
+#include <bsd/unistd.h>
+
+#include "../common/component.h"
+#include "../common/log.h"
+#include "parent.h"
+
+/*
+ * The unprivileged programs: started confined, connected with each other,
+ * and replaced when they are lost, the first time at once, then with
+ * pauses.
+ */
+
+#define FIRST_DELAY 100 /* ms before the second replacement */
+#define LAST_DELAY 10000
+#define STABLE (30 * SEC) /* of life: the delays begin anew */
+#define BOOT_TRIES 3 /* deaths of a manager that reads its configuration */
+#define LOG_RATE 1000 /* messages a second that a sane program stays below */
+
+static struct child managers[2];
+static struct child relay;
+static struct child verifier;
+static struct child resolver;
+static struct child workers[MAX_WORKERS];
+static struct child *all[MAX_WORKERS + 5];
+#define NCHILDREN (sizeof(all) / sizeof(all[0]))
+
+static void
+start_cb(int fd, short events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	child_start(arg);
+}
+
+static void
+init(size_t i, struct child *c, const char *program, enum role role,
+    uint32_t instance_number)
+{
+	all[i] = c;
+	c->program = program;
+	c->role = (uint8_t)role;
+	c->instance = instance_number;
+	if (event_assign(&c->timer, parent.base, -1, 0, start_cb, c) == -1)
+		fatalx("event_assign");
+}
+
+void
+children_init(void)
+{
+	uint32_t i;
+
+	init(0, &managers[0], "muster-manager", ROLE_MANAGER, 0);
+	init(1, &managers[1], "muster-manager", ROLE_MANAGER, 0);
+	init(2, &relay, "muster-relay", ROLE_RELAY, 0);
+	init(3, &verifier, "muster-verifier", ROLE_VERIFIER, 0);
+	init(4, &resolver, "muster-resolver", ROLE_RESOLVER, 0);
+	for (i = 0; i < MAX_WORKERS; i++)
+		init(5 + i, &workers[i], "muster-httpd", ROLE_HTTPD, i);
+	parent.manager = &managers[0];
+	parent.check = &managers[1];
+	parent.relay = &relay;
+	parent.verifier = &verifier;
+	parent.resolver = &resolver;
+	parent.workers = workers;
+}
+
+/* ---- starting ---------------------------------------------------------------
+ */
+
+/* Runs in the new process. */
+static void __attribute__((noreturn))
+exec_child(const struct child *c, int fd, pid_t own)
+{
+	static const char *const kept[] = {"TZ=", "LANG="};
+	static char path_variable[] = "PATH=/usr/bin:/bin";
+	static char *env[4];
+	char path[PATH_MAX + 32];
+	char args[6][sizeof(instance.root) + 2];
+	char *argv[8];
+	sigset_t none;
+	size_t i;
+	size_t n;
+	int trap;
+
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
+	trap = getenv("MUSTER_TRAP") != NULL;
+	env[0] = path_variable;
+	n = 1;
+	for (i = 0; environ[i] != NULL && n < 3; i++)
+		if (strncmp(environ[i], kept[0], 3) == 0 ||
+		    strncmp(environ[i], kept[1], 5) == 0)
+			env[n++] = environ[i];
+	(void)snprintf(
+	    path, sizeof(path), "%s/%s", instance.libexec, c->program);
+	(void)snprintf(args[0], sizeof(args[0]), "-i%u", c->instance);
+	(void)snprintf(args[1], sizeof(args[1]), "-v%d", (int)log_get_level());
+	(void)snprintf(
+	    args[2], sizeof(args[2]), "-u%u", instance.component_uid);
+	(void)snprintf(
+	    args[3], sizeof(args[3]), "-g%u", instance.component_gid);
+	(void)snprintf(args[4], sizeof(args[4]), "-r%s", instance.root);
+	(void)strlcpy(args[5], "-t", sizeof(args[5]));
+	argv[0] = path;
+	for (i = 0, n = 1; i < 6; i++)
+		if (i < 2 || (i < 5 ? instance.uid == 0 : trap))
+			argv[n++] = args[i];
+	argv[n] = NULL;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != own)
+		_exit(1);
+	/* dup2(2) to itself would leave it close-on-exec. */
+	fd = fcntl(fd, F_DUPFD, COMPONENT_FD + 1);
+	(void)dup2(fd, COMPONENT_FD);
+	(void)dup2(instance.null, STDIN_FILENO);
+	(void)dup2(STDIN_FILENO, STDOUT_FILENO);
+	if (!trap)
+		(void)dup2(STDIN_FILENO, STDERR_FILENO);
+	closefrom(COMPONENT_FD + 1);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)execve(path, argv, env);
+	_exit(127);
+}
+
+/* Which programs talk with each other. */
+static int
+linked(enum role a, enum role b)
+{
+	switch (a) {
+	case ROLE_MANAGER:
+		return b == ROLE_RELAY || b == ROLE_HTTPD || b == ROLE_VERIFIER;
+	case ROLE_RELAY:
+		return b == ROLE_HTTPD;
+	case ROLE_VERIFIER:
+		return b == ROLE_RESOLVER;
+	default:
+		return 0;
+	}
+}
+
+static void
+introduce(struct child *to, const struct child *peer, int fd)
+{
+	struct wire *w;
+
+	w = message();
+	wire_put_u8(w, peer->role);
+	wire_put_u32(w, peer->instance);
+	send_wire(to, IMSG_PEER, 0, fd);
+}
+
+static void
+link_pair(struct child *a, struct child *b)
+{
+	int ends[2];
+
+	if (a->channel == NULL || b->channel == NULL || a == parent.check ||
+	    b == parent.check ||
+	    (!linked(a->role, b->role) && !linked(b->role, a->role)))
+		return;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+		ends) == -1) {
+		log_warn("socketpair");
+		return;
+	}
+	introduce(a, b, ends[0]);
+	introduce(b, a, ends[1]);
+}
+
+static void
+link_all(struct child *c)
+{
+	size_t i;
+
+	for (i = 0; i < NCHILDREN; i++)
+		if (all[i] != c)
+			link_pair(c, all[i]);
+}
+
+/* What each must know before it is of use. */
+static void
+greet(struct child *c)
+{
+	if (c->role == ROLE_MANAGER) {
+		c->phase = MANAGER_STAGING;
+		snapshot_give(c);
+		return; /* the rest comes with the seal */
+	}
+	if (c->role == ROLE_RELAY)
+		stream_resend();
+	if (c->role == ROLE_HTTPD) {
+		wire_put_u32(message(), MAX_PROCESSES * CELLS_PER_SLOT);
+		send_wire(
+		    c, IMSG_CELLS, 0, memfd_reopen(parent.cells, O_RDONLY));
+		(void)message();
+		send_wire(c, IMSG_SEQUENCE_PAGE, 0,
+		    memfd_reopen(parent.page, O_RDONLY));
+	}
+	if (parent.table == NULL)
+		return;
+	if (c->role == ROLE_HTTPD)
+		socket_give(c);
+	link_all(c);
+}
+
+void
+child_start(struct child *c)
+{
+	struct timeval tv;
+	pid_t own;
+	int ends[2];
+
+	c->wanted = 1;
+	if (c->pid != 0)
+		return;
+	own = getpid();
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1)
+		goto later;
+	c->started = now();
+	c->pid = fork();
+	if (c->pid == 0)
+		exec_child(c, ends[1], own);
+	(void)close(ends[1]);
+	if (c->pid == -1) {
+		c->pid = 0;
+		(void)close(ends[0]);
+		goto later;
+	}
+	c->channel = channel_new(
+	    parent.base, ends[0], 0, parent_dispatch, child_lost, c);
+	if (c->channel == NULL)
+		(void)kill(c->pid, SIGKILL);
+	else {
+		channel_set_priority(c->channel, 0);
+		greet(c);
+	}
+	return;
+later:
+	log_warn("%s cannot be started", c->program);
+	(void)evtimer_add(&c->timer, ms_to_tv(LAST_DELAY, &tv));
+}
+
+/* ---- losing
+ * ------------------------------------------------------------------ */
+
+static void
+disconnect(struct child *c)
+{
+	if (c->channel == NULL)
+		return;
+	channel_free(c->channel);
+	c->channel = NULL;
+	if (c->role != ROLE_MANAGER)
+		return;
+	if (c->phase == MANAGER_SEALING)
+		users_cancel();
+	table_free(parent.staged); /* only one stages at a time */
+	parent.staged = NULL;
+	if (c == parent.manager)
+		log_init("parent", log_get_level(), NULL);
+}
+
+void
+child_stop(struct child *c)
+{
+	c->wanted = 0;
+	(void)evtimer_del(&c->timer);
+	disconnect(c);
+	if (c->pid != 0)
+		(void)kill(c->pid, SIGKILL);
+}
+
+void
+child_lost(struct channel *channel, const char *why, void *arg)
+{
+	struct child *c;
+
+	(void)channel;
+	c = arg;
+	log_info("%s %u: %s", c->program, c->instance, why);
+	disconnect(c);
+	if (c->pid != 0)
+		(void)kill(c->pid, SIGKILL);
+}
+
+static void
+replace(struct child *c)
+{
+	struct timeval tv;
+	struct wire *w;
+
+	c->restarts++;
+	if (c->role != ROLE_MANAGER) {
+		w = message();
+		wire_put_u8(w, c->role);
+		wire_put_u32(w, c->instance);
+		wire_put_u32(w, c->restarts);
+		send_wire(parent.manager, IMSG_COMPONENT_LOST, 0, -1);
+	} else if (parent.table == NULL) {
+		if (c->restarts == BOOT_TRIES) {
+			log_errorx("the configuration cannot be read: %s dies "
+				   "of it",
+			    c->program);
+			parent_end(1);
+		}
+	} else {
+		c->birth = BIRTH_CRASH;
+		seal_rollback();
+	}
+	if (now() - c->started > STABLE)
+		c->delay = 0;
+	(void)evtimer_add(&c->timer, ms_to_tv(c->delay, &tv));
+	c->delay = c->delay == 0 ? FIRST_DELAY : c->delay * 2;
+	if (c->delay > LAST_DELAY)
+		c->delay = LAST_DELAY;
+}
+
+int
+child_reaped(pid_t pid, int status)
+{
+	static const char died[] = "the program that checks it has died";
+	struct child *c;
+	size_t i;
+
+	for (i = 0; i < NCHILDREN && all[i]->pid != pid; i++)
+		;
+	if (i == NCHILDREN)
+		return -1;
+	c = all[i];
+	/* What it said last. */
+	if (c->channel != NULL)
+		channel_poll(c->channel);
+	disconnect(c);
+	c->pid = 0;
+	if (!c->wanted)
+		return 0;
+	if (WIFSIGNALED(status))
+		log_warnx("%s %u was ended by signal %d", c->program,
+		    c->instance, WTERMSIG(status));
+	else
+		log_warnx("%s %u has ended with status %d", c->program,
+		    c->instance, WEXITSTATUS(status));
+	if (c == parent.check) {
+		c->wanted = 0;
+		reload_answer(1, died, sizeof(died) - 1);
+	} else
+		replace(c);
+	return 0;
+}
+
+int
+child_is(pid_t pid)
+{
+	size_t i;
+
+	for (i = 0; i < NCHILDREN; i++)
+		if (all[i]->pid == pid)
+			return 1;
+	return 0;
+}
+
+/* ---- the seal
+ * ------------------------------------------------------------------- */
+
+void
+children_sealed(int first)
+{
+	struct child *c;
+	uint32_t i;
+	size_t a;
+	size_t b;
+
+	for (i = 0; i < MAX_WORKERS; i++) {
+		c = &workers[i];
+		if (i >= parent.table->workers)
+			child_stop(c);
+		else if (!first) {
+			/* Its listeners may be others now. */
+			if (c->channel != NULL)
+				child_lost(c->channel, "reload", c);
+			c->delay = 0;
+			child_start(c);
+		} else if (c->channel != NULL)
+			socket_give(c);
+	}
+	if (!(parent.table->flags & SEAL_VERIFIER)) {
+		child_stop(&verifier);
+		child_stop(&resolver);
+	}
+	if (!first)
+		link_all(parent.manager);
+	for (a = 0; first && a < NCHILDREN; a++)
+		for (b = a + 1; b < NCHILDREN; b++)
+			link_pair(all[a], all[b]);
+	for (i = 0; i < parent.table->workers; i++)
+		if (workers[i].pid == 0)
+			child_start(&workers[i]);
+	if (parent.table->flags & SEAL_VERIFIER && verifier.pid == 0)
+		child_start(&verifier);
+	child_start(&relay);
+}
+
+void
+children_promote(void)
+{
+	struct child *c;
+
+	c = parent.manager;
+	parent.manager = parent.check;
+	parent.check = c;
+	child_stop(c);
+}
+
+int
+child_may_log(struct child *c)
+{
+	if (now() / SEC != c->log_time) {
+		c->log_time = now() / SEC;
+		c->log_count = 0;
+	}
+	return ++c->log_count <= LOG_RATE;
+}

@@ -1,0 +1,356 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/log.h"
+#include "parent.h"
+
+/*
+ * All that belongs to a process: its cgroup; or, without one, its process
+ * group, what descends from it, and what carries its mark (an environment
+ * variable) among the orphans that have become our children.
+ */
+
+#define MAX_MEMBERS 8192 /* looked at in one go */
+#define FIRST_KILL_PAUSE 5 /* ms */
+#define LAST_KILL_PAUSE 1000
+
+static struct {
+	struct event timer;
+	uint32_t pause;
+	int orphans; /* some have been reaped since the last look */
+	size_t nloose; /* our children that are in no table ... */
+	int looked; /* ... since the last group_look() */
+	uint32_t left; /* slots with IS_LEFT */
+} state;
+
+size_t
+read_pids(const char *path, pid_t *pids, size_t max)
+{
+	char buf[4096];
+	ssize_t len;
+	ssize_t i;
+	size_t n;
+	pid_t pid;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return 0;
+	n = 0;
+	pid = 0;
+	while (n < max && (len = read(fd, buf, sizeof(buf))) > 0)
+		for (i = 0; i < len && n < max; i++)
+			if (buf[i] >= '0' && buf[i] <= '9')
+				pid = pid * 10 + (buf[i] - '0');
+			else if (pid > 0) {
+				pids[n++] = pid;
+				pid = 0;
+			}
+	(void)close(fd);
+	return n;
+}
+
+size_t
+children_of(pid_t pid, pid_t *pids, size_t max)
+{
+	char path[64];
+	struct dirent *d;
+	size_t n;
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (dir == NULL)
+		return 0;
+	n = 0;
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
+	while ((d = readdir(dir)) != NULL && n < max) {
+		if (d->d_name[0] == '.' ||
+		    snprintf(path, sizeof(path), "/proc/%d/task/%.20s/children",
+			(int)pid, d->d_name) >= (int)sizeof(path))
+			continue;
+		n += read_pids(path, pids + n, max - n);
+	}
+	(void)closedir(dir);
+	return n;
+}
+
+/* Does this orphan carry the mark of that process? */
+static int
+is_marked(pid_t pid, const struct slot *s)
+{
+	static char buf[65536];
+	char mark[64];
+	char path[32];
+	ssize_t len;
+	int fd;
+	int n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return 0;
+	len = read(fd, buf, sizeof(buf));
+	(void)close(fd);
+	/* With the NUL at its end. */
+	n = snprintf(mark, sizeof(mark), "MUSTER_PROCESS=%s-%u", instance.boot,
+	    s->process);
+	return len > 0 && memmem(buf, (size_t)len, mark, (size_t)n + 1) != NULL;
+}
+
+static int
+belongs(pid_t pid, const struct slot *s)
+{
+	if (!(s->flags & IS_FOREGROUND) &&
+	    (getsid(pid) == s->pid || getpgid(pid) == s->pid))
+		return 1;
+	return is_marked(pid, s);
+}
+
+static pid_t loose[MAX_MEMBERS];
+
+void
+group_look(void)
+{
+	state.looked = 0;
+}
+
+/* Orphans that have become our children: one look serves a whole batch. */
+static size_t
+orphans(void)
+{
+	size_t i;
+	size_t n;
+
+	if (state.looked)
+		return state.nloose;
+	state.looked = 1;
+	state.nloose = 0;
+	n = children_of(getpid(), loose, MAX_MEMBERS);
+	for (i = 0; i < n; i++)
+		if (slot_of_pid(loose[i]) == NULL && !child_is(loose[i]))
+			loose[state.nloose++] = loose[i];
+	return state.nloose;
+}
+
+/* All that belongs to it, the first process included. */
+static size_t
+members(const struct slot *s, pid_t *pids, size_t max)
+{
+	size_t count;
+	size_t i;
+	size_t n;
+
+	if (s->flags & IS_GROUPED)
+		return cgroup_members(s->process, pids, max);
+	count = 0;
+	if (s->flags & IS_LIVE)
+		pids[count++] = s->pid;
+	n = orphans();
+	for (i = 0; i < n && count < max; i++)
+		if (belongs(loose[i], s))
+			pids[count++] = loose[i];
+	for (i = 0; i < count; i++)
+		count += children_of(pids[i], pids + count, max - count);
+	return count;
+}
+
+static void
+signal_members(const struct slot *s, int sig)
+{
+	static pid_t pids[MAX_MEMBERS];
+	size_t i;
+	size_t n;
+
+	group_look();
+	n = members(s, pids, MAX_MEMBERS);
+	for (i = 0; i < n; i++)
+		(void)kill(pids[i], sig);
+}
+
+static void
+signal_slot(const struct slot *s, int sig, enum scope scope)
+{
+	/*
+	 * The number of a live or unreaped process is nobody else's; that
+	 * of a group whose leader is gone may be.
+	 */
+	if (scope == SCOPE_ALL || !(s->flags & IS_LIVE) ||
+	    (s->flags & IS_FOREGROUND)) {
+		if (scope != SCOPE_LEADER)
+			signal_members(s, sig);
+		else if (s->flags & IS_LIVE)
+			(void)kill(s->pid, sig);
+		return;
+	}
+	if (scope == SCOPE_LEADER || kill(-s->pid, sig) == -1)
+		(void)kill(s->pid, sig); /* has not come to its setsid yet */
+}
+
+static void
+kill_slot(const struct slot *s)
+{
+	if (!(s->flags & IS_GROUPED) || cgroup_kill(s->process) == -1)
+		signal_members(s, SIGKILL);
+}
+
+/* 0 if a message is about a generation that is over; -1 if malformed. */
+static int
+find(struct wire_reader *r, struct slot **s)
+{
+	uint32_t generation;
+
+	*s = slot_of_process(wire_get_u32(r));
+	generation = wire_get_u32(r);
+	if (r->failed || *s == NULL || generation > (*s)->generation)
+		return -1;
+	if (generation < (*s)->generation ||
+	    !((*s)->flags & (IS_LIVE | IS_LEFT)))
+		*s = NULL;
+	return 0;
+}
+
+int
+group_signal(struct wire_reader *r)
+{
+	struct slot *s;
+	int32_t sig;
+	uint8_t scope;
+
+	if (find(r, &s) == -1)
+		return -1;
+	sig = wire_get_i32(r);
+	scope = wire_get_u8(r);
+	if (wire_end(r) == -1 || sig < 1 || sig > SIGRTMAX || scope > SCOPE_ALL)
+		return -1;
+	if (s != NULL)
+		signal_slot(s, sig, scope);
+	return 0;
+}
+
+int
+group_kill(struct wire_reader *r)
+{
+	struct slot *s;
+
+	if (find(r, &s) == -1 || wire_end(r) == -1)
+		return -1;
+	if (s != NULL)
+		group_doom(s);
+	return 0;
+}
+
+void
+group_all(int sig)
+{
+	struct slot *s;
+
+	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
+		if (s->flags & (IS_LIVE | IS_LEFT))
+			signal_slot(s, sig, SCOPE_GROUP);
+}
+
+/* ---- what is left ----------------------------------------------------------
+ */
+
+static int
+is_left(const struct slot *s)
+{
+	pid_t pids[2];
+
+	if (s->flags & IS_GROUPED)
+		return cgroup_remove(s->process) == -1;
+	return members(s, pids, 2) > 0;
+}
+
+int
+group_left(struct slot *s)
+{
+	if (!is_left(s)) {
+		s->flags &= (uint16_t)~IS_GROUPED;
+		return 0;
+	}
+	state.left++;
+	return 1;
+}
+
+void
+group_orphaned(void)
+{
+	state.orphans = 1;
+}
+
+static void
+kill_cb(int fd, short events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	(void)arg;
+	state.orphans = 1;
+	group_check();
+}
+
+/* Goes on while something is doomed: at each exit, and now and then. */
+static void
+kill_later(void)
+{
+	struct timeval tv;
+
+	if (event_initialized(&state.timer) &&
+	    evtimer_pending(&state.timer, NULL))
+		return;
+	if (!event_initialized(&state.timer) &&
+	    event_assign(&state.timer, parent.base, -1, 0, kill_cb, NULL) == -1)
+		return;
+	(void)evtimer_add(&state.timer, ms_to_tv(state.pause, &tv));
+	if (state.pause < LAST_KILL_PAUSE)
+		state.pause *= 2;
+}
+
+void
+group_doom(struct slot *s)
+{
+	s->flags |= IS_DOOMED;
+	kill_slot(s);
+	if (!(s->flags & IS_LEFT))
+		return;
+	state.pause = FIRST_KILL_PAUSE;
+	kill_later();
+}
+
+void
+group_check(void)
+{
+	struct slot *next;
+	struct slot *s;
+	int doomed;
+
+	if (state.left == 0 || !state.orphans)
+		return;
+	state.orphans = 0;
+	group_look();
+	doomed = 0;
+	for (s = slot_next(NULL); s != NULL; s = next) {
+		next = slot_next(s);
+		if (!(s->flags & IS_LEFT))
+			continue;
+		if (!is_left(s)) {
+			s->flags &= (uint16_t)~IS_GROUPED;
+			state.left--;
+			reap_gone(s);
+			continue;
+		}
+		if (s->flags & IS_DOOMED) {
+			doomed = 1;
+			kill_slot(s);
+		}
+	}
+	if (doomed)
+		kill_later();
+}

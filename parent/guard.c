@@ -1,0 +1,196 @@
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/log.h"
+#include "parent.h"
+
+/*
+ * What musterd becomes first: the process that others know.  It waits for
+ * the parent, hands on signals, and ends all that descends from it when
+ * the parent has gone, in whatever way.
+ */
+
+#define SWEEP_PIDS 1024
+#define SWEEP_LIMIT (60 * SEC)
+
+void
+guard_sweep(uint64_t limit)
+{
+	pid_t pids[SWEEP_PIDS];
+	struct timespec pause = {0, 1000000};
+	siginfo_t info;
+	sigset_t set;
+	uint64_t end;
+	size_t i;
+	size_t n;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGCHLD);
+	end = now() + limit;
+	for (;;) {
+		cgroup_kill_all();
+		n = children_of(getpid(), pids, SWEEP_PIDS);
+		for (i = 0; i < n; i++)
+			(void)kill(pids[i], SIGKILL);
+		do {
+			info.si_pid = 0;
+			if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == -1 &&
+			    errno == ECHILD)
+				return;
+			if (info.si_pid != 0)
+				pause.tv_nsec = 1000000;
+		} while (info.si_pid != 0);
+		if (now() > end)
+			break;
+		(void)sigtimedwait(&set, NULL, &pause);
+		if (pause.tv_nsec < 500000000)
+			pause.tv_nsec *= 2;
+	}
+	log_warnx("some processes cannot be killed");
+}
+
+static void
+notify(const char *text, size_t len)
+{
+	struct sockaddr_un sun;
+	socklen_t size;
+	size_t n;
+	int fd;
+
+	n = instance.notify == NULL ? 0 : strlen(instance.notify);
+	if (n < 2 || n >= sizeof(sun.sun_path))
+		return;
+	memset(&sun, 0, sizeof(sun));
+	sun.sun_family = AF_UNIX;
+	memcpy(sun.sun_path, instance.notify, n);
+	if (sun.sun_path[0] == '@') /* abstract */
+		sun.sun_path[0] = '\0';
+	size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return;
+	if (sendto(fd, text, len, MSG_NOSIGNAL, (struct sockaddr *)&sun,
+		size) == -1)
+		log_warn("NOTIFY_SOCKET");
+	(void)close(fd);
+}
+
+static void
+tell_ready(int *ready, uint8_t code)
+{
+	if (*ready == -1)
+		return;
+	(void)!write(*ready, &code, 1);
+	(void)close(*ready);
+	*ready = -1;
+}
+
+/* Handles a message of the parent: its length, 0 at its end, -1 none. */
+static ssize_t
+guard_message(int fd, int *ready)
+{
+	char buf[MAX_GUARD_MESSAGE];
+	ssize_t n;
+
+	n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+	if (n <= 0)
+		return n;
+	if (buf[0] == GUARD_READY && n == 2)
+		tell_ready(ready, (uint8_t)buf[1]);
+	else if (buf[0] == GUARD_NOTIFY)
+		notify(buf + 1, (size_t)n - 1);
+	return n;
+}
+
+/* Reaps; 1 and the status when it was the parent. */
+static int
+guard_reap(pid_t parent_pid, int *status)
+{
+	siginfo_t info;
+
+	for (;;) {
+		info.si_pid = 0;
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == -1 ||
+		    info.si_pid == 0)
+			return 0;
+		if (info.si_pid != parent_pid)
+			continue;
+		*status = info.si_code == CLD_EXITED ? info.si_status :
+						       128 + info.si_status;
+		if (info.si_code != CLD_EXITED)
+			log_errorx("the parent was ended by signal %d: "
+				   "ending all",
+			    info.si_status);
+		return 1;
+	}
+}
+
+static void
+guard_wait(pid_t pid, int fd, int signals, int *ready, int *status)
+{
+	struct signalfd_siginfo info;
+	struct pollfd fds[2];
+
+	fds[0].fd = signals;
+	fds[1].fd = fd;
+	fds[0].events = fds[1].events = POLLIN;
+	for (;;) {
+		if (poll(fds, 2, -1) == -1)
+			continue;
+		if (fds[1].revents != 0 && guard_message(fd, ready) == 0)
+			fds[1].fd = -1;
+		if (fds[0].revents == 0 ||
+		    read(signals, &info, sizeof(info)) != sizeof(info))
+			continue;
+		if (info.ssi_signo != SIGCHLD)
+			(void)kill(pid, (int)info.ssi_signo);
+		else if (guard_reap(pid, status))
+			return;
+	}
+}
+
+int
+guard_run(pid_t pid, int fd, int ready)
+{
+	static const int wanted[] = {
+	    SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
+	sigset_t set;
+	size_t i;
+	int signals;
+	int status;
+
+	(void)sigemptyset(&set);
+	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		if (wanted[i] != SIGHUP || !instance.ignored_hup)
+			(void)sigaddset(&set, wanted[i]);
+	(void)sigprocmask(SIG_SETMASK, &set, NULL);
+	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (signals == -1)
+		fatal("signalfd");
+	status = 1;
+	guard_wait(pid, fd, signals, &ready, &status);
+	while (guard_message(fd, &ready) > 0)
+		;
+	guard_sweep(SWEEP_LIMIT);
+	cgroup_remove_all();
+	if (!options.check) {
+		(void)unlink(instance.socket);
+		if (options.pidfile != NULL)
+			(void)unlink(options.pidfile);
+		if (instance.lockfile[0] != '\0')
+			(void)unlink(instance.lockfile);
+	}
+	tell_ready(&ready, (uint8_t)status);
+	return status;
+}

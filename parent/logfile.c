@@ -1,0 +1,217 @@
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/log.h"
+#include "parent.h"
+
+/*
+ * Files that output goes to: opened here as the job's user, written by the
+ * relay.  A descriptor is kept for the next relay.
+ */
+
+#define LOGFILE_OWN 0 /* sink of the file named by -l */
+
+static uint32_t last_sink;
+
+static void
+send_sink(const struct entry *e, uint32_t flags)
+{
+	struct wire *w;
+
+	w = message();
+	wire_put_u32(w, e->sink);
+	wire_put_u32(w, flags | (e->flags & ENTRY_IS_SHARED ? SINK_SHARED : 0));
+	send_wire(
+	    parent.relay, IMSG_SINK_OPEN, 0, fcntl(e->fd, F_DUPFD_CLOEXEC, 3));
+}
+
+/* Opens (anew) and tells the relay; 0 or -1. */
+static int
+open_entry(const struct table *t, struct entry *e, int truncated)
+{
+	struct wire_reader r;
+	struct stat st;
+	char path[PATH_MAX];
+	uint32_t mode;
+	int fd;
+
+	wire_read(&r, e->data, e->len);
+	wire_get_string(&r, path, sizeof(path));
+	(void)wire_get_bool(&r);
+	mode = wire_get_u32(&r);
+	if (cred_enter(&t->creds[e->cred]) == -1)
+		return -1;
+	fd = open(path,
+	    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK |
+		O_CLOEXEC | O_NOCTTY,
+	    (mode_t)mode);
+	cred_leave(&t->creds[e->cred]);
+	if (fd == -1)
+		return -1;
+	if (fstat(fd, &st) == -1)
+		goto fail;
+	errno = EINVAL;
+	if (S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode))
+		goto fail;
+	truncated = truncated && S_ISREG(st.st_mode);
+	if (truncated && ftruncate(fd, 0) == -1)
+		goto fail;
+	if (e->fd != -1)
+		(void)close(e->fd);
+	e->fd = fd;
+	send_sink(e, truncated || st.st_size == 0 ? SINK_FRESH : 0);
+	return 0;
+fail:
+	truncated = errno;
+	(void)close(fd);
+	errno = truncated;
+	return -1;
+}
+
+int
+logfile_use(const struct slot *s, uint32_t entry)
+{
+	struct wire_reader r;
+	struct entry *e;
+	size_t len;
+	int append;
+
+	e = table_entry(parent.table, entry, ENTRY_LOGFILE);
+	if (e == NULL)
+		return -1;
+	wire_read(&r, e->data, e->len);
+	(void)wire_get_view(&r, PATH_MAX, &len);
+	append = wire_get_bool(&r);
+	e = &parent.table->entries[e->first];
+	/* Another instance, or another process of the same file. */
+	if (e->user == 0)
+		e->user = s->process;
+	if (e->user != s->process || s->instance > 0)
+		e->flags |= ENTRY_IS_SHARED;
+	if (e->sink == 0)
+		e->sink = ++last_sink;
+	if (e->fd == -1 || !append)
+		return open_entry(parent.table, e, !append);
+	if (e->user != s->process) /* the flags may have changed */
+		send_sink(e, 0);
+	return 0;
+}
+
+uint32_t
+logfile_sink(uint32_t entry)
+{
+	const struct entry *e;
+
+	e = table_entry(parent.table, entry, ENTRY_LOGFILE);
+	if (e != NULL)
+		e = &parent.table->entries[e->first];
+	return e == NULL || e->fd == -1 ? NO_ENTRY : e->sink;
+}
+
+void
+logfile_seal(struct table *t, const struct table *old)
+{
+	struct wire_reader r;
+	struct entry *e;
+	uint32_t i;
+	uint32_t j;
+
+	for (i = 0; i < t->count; i++) {
+		e = &t->entries[i];
+		if (e->kind != ENTRY_LOGFILE)
+			continue;
+		j = old == NULL ? NO_ENTRY : table_same(t, i, old);
+		if (j != NO_ENTRY && old->entries[j].fd != -1) {
+			e->fd = fcntl(old->entries[j].fd, F_DUPFD_CLOEXEC, 3);
+			e->sink = old->entries[j].sink;
+			e->user = old->entries[j].user;
+			e->flags |= old->entries[j].flags & ENTRY_IS_SHARED;
+		} else if (!(e->flags & ENTRY_IS_USED)) {
+			wire_read(&r, e->data, e->len);
+			if (wire_get_u32(&r) == 0)
+				continue;
+			e->sink = LOGFILE_OWN;
+			if (open_entry(t, e, 1) == -1)
+				log_warn("log file");
+		}
+	}
+}
+
+static void
+each_open(void (*fn)(struct entry *))
+{
+	uint32_t i;
+
+	for (i = 0; parent.table != NULL && i < parent.table->count; i++)
+		if (parent.table->entries[i].kind == ENTRY_LOGFILE &&
+		    parent.table->entries[i].fd != -1)
+			fn(&parent.table->entries[i]);
+}
+
+static void
+reopen(struct entry *e)
+{
+	if (open_entry(parent.table, e, 0) == -1)
+		log_warn("a log file cannot be opened again");
+}
+
+static void
+resend(struct entry *e)
+{
+	send_sink(e, 0);
+}
+
+void
+logfile_reopen(void)
+{
+	each_open(reopen);
+}
+
+void
+logfile_resend(void)
+{
+	each_open(resend);
+}
+
+/* ---- what a check looks for ------------------------------------------------
+ */
+
+int
+logfile_stat(uint32_t id, struct wire_reader *r)
+{
+	const struct cred *c;
+	const struct entry *e;
+	struct wire_reader path_reader;
+	struct stat st;
+	struct wire *w;
+	char path[PATH_MAX];
+	int error;
+
+	e = table_entry(parent.table, wire_get_u32(r), ENTRY_FILE);
+	if (wire_end(r) == -1 || e == NULL)
+		return -1;
+	wire_read(&path_reader, e->data, e->len);
+	wire_get_string(&path_reader, path, sizeof(path));
+	memset(&st, 0, sizeof(st));
+	c = &parent.table->creds[e->cred];
+	error = 0;
+	if (cred_enter(c) == -1)
+		error = errno;
+	else {
+		if (stat(path, &st) == -1)
+			error = errno;
+		cred_leave(c);
+	}
+	w = message();
+	wire_put_i32(w, error);
+	wire_put_u32(w, st.st_mode);
+	wire_put_u64(w, (uint64_t)st.st_size);
+	wire_put_i64(w, st.st_mtime);
+	send_wire(parent.manager, IMSG_FILE_STAT_DONE, id, -1);
+	return 0;
+}

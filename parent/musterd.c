@@ -1,0 +1,488 @@
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bsd/stdlib.h>
+#include <bsd/string.h>
+#include <bsd/unistd.h>
+
+#include "../common/log.h"
+#include "parent.h"
+
+/* musterd: the command line, and who becomes what. */
+
+#ifndef LIBEXECDIR
+#define LIBEXECDIR "/usr/local/libexec/muster"
+#endif
+
+struct options options;
+struct instance instance;
+
+uint64_t
+now(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec;
+}
+
+static void
+usage(FILE *to)
+{
+	(void)fprintf(to,
+	    "usage: musterd [-dhnqVvw] [-f FILE] [-l FILE] [-p FILE] [--wait]\n"
+	    "       musterd [-qvw] [-f FILE] [-l FILE] -x -- COMMAND [ARG ...]\n"
+	    "  -f, --file FILE     configuration (default: muster.yaml, "
+	    "muster.yml,\n"
+	    "                      muster.json, pymanager.json or Procfile "
+	    "here, then\n"
+	    "                      /etc/muster/muster.yaml)\n"
+	    "  -d, --daemon        into the background once it is accepted\n"
+	    "      --wait          with -d: once all of it is up\n"
+	    "  -x                  bring all up, run COMMAND, take all down\n"
+	    "  -n                  check the configuration, start nothing\n"
+	    "  -p, --pidfile FILE  write the process id there\n"
+	    "  -l, --logfile FILE  messages go there\n"
+	    "  -q                  no progress display\n"
+	    "  -v, --verbose       [INFO] messages\n"
+	    "  -w, --debug         [DEBUG] messages, too\n"
+	    "  -V, --version       print the version\n"
+	    "  -h, --help          print this\n");
+}
+
+static void
+parse_options(int argc, char **argv)
+{
+	static const struct option longs[] = {
+	    {"file", required_argument, NULL, 'f'},
+	    {"daemon", no_argument, NULL, 'd'},
+	    {"wait", no_argument, NULL, 'W'},
+	    {"pidfile", required_argument, NULL, 'p'},
+	    {"version", no_argument, NULL, 'V'},
+	    {"verbose", no_argument, NULL, 'v'},
+	    {"debug", no_argument, NULL, 'w'},
+	    {"logfile", required_argument, NULL, 'l'},
+	    {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	int c;
+	int i;
+
+	for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		;
+	if (i + 1 < argc)
+		options.command = &argv[i + 1];
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
+	while ((c = getopt_long(i, argv, "df:hl:np:qVvwx", longs, NULL)) != -1)
+		switch (c) {
+		case 'd':
+			options.daemon = 1;
+			break;
+		case 'f':
+			options.file = optarg;
+			break;
+		case 'h':
+			usage(stdout);
+			exit(0);
+		case 'l':
+			options.logfile = optarg;
+			break;
+		case 'n':
+			options.check = 1;
+			break;
+		case 'p':
+			options.pidfile = optarg;
+			break;
+		case 'q':
+			options.quiet = 1;
+			break;
+		case 'V':
+			(void)printf("musterd " MUSTER_VERSION "\n");
+			exit(0);
+		case 'v':
+			if (options.verbosity == 0)
+				options.verbosity = 1;
+			break;
+		case 'W':
+			options.wait = 1;
+			break;
+		case 'w':
+			options.verbosity = 2;
+			break;
+		case 'x':
+			options.runner = 1;
+			break;
+		default:
+			usage(stderr);
+			exit(2);
+		}
+	if (options.runner && options.command == NULL) {
+		(void)fprintf(stderr, "musterd: -x needs -- COMMAND\n");
+		exit(2);
+	}
+	if (options.check)
+		options.daemon = options.runner = 0;
+	if (!options.runner)
+		options.command = NULL;
+}
+
+/* Opens the configuration and notes its name; -1 with errno. */
+static int
+find_config(void)
+{
+	static const char *const names[] = {"muster.yaml", "muster.yml",
+	    "muster.json", "pymanager.json", "Procfile",
+	    SYSCONFDIR "/muster/muster.yaml"};
+	struct stat st;
+	size_t i;
+	int fd;
+
+	instance.file = options.file;
+	if (options.file != NULL)
+		return config_open(options.file, &st);
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		instance.file = names[i];
+		fd = config_open(names[i], &st);
+		if (fd != -1 || (errno != ENOENT && errno != ENOTDIR))
+			return fd;
+	}
+	instance.file = names[0];
+	return -1;
+}
+
+static int
+open_config(void)
+{
+	int fd;
+
+	fd = find_config();
+	if (fd != -1)
+		return fd;
+	if (errno == ENOENT) {
+		(void)printf("Cannot find file %s.\n", instance.file);
+		exit(1);
+	}
+	(void)printf("Error while loading file %s: %s.\n", instance.file,
+	    errno == EINVAL ?
+		"Not a regular file" :
+		errno == EPERM ?
+		"Others than its owner may write to it" :
+		/* NOLINTNEXTLINE(concurrency-mt-unsafe) no threads */
+		strerror(errno));
+	exit(2);
+}
+
+/* A private directory for sockets, made when it is missing. */
+static int
+own_directory(const char *path)
+{
+	struct stat st;
+
+	if (mkdir(path, instance.uid == 0 ? 0755 : 0700) == -1 &&
+	    errno != EEXIST)
+		return -1;
+	if (lstat(path, &st) == -1)
+		return -1;
+	if (S_ISDIR(st.st_mode) && st.st_uid == instance.uid &&
+	    (st.st_mode & 022) == 0)
+		return 0;
+	errno = EPERM;
+	return -1;
+}
+
+/* Where the API's socket of this configuration file is: API.md, 5. */
+static void
+name_socket(void)
+{
+	char dir[80];
+	char own[32];
+	const char *runtime;
+	const char *base;
+	const char *p;
+	char *real;
+	uint64_t hash;
+
+	real = realpath(instance.file, NULL);
+	if (real == NULL)
+		return;
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
+	runtime = getenv("XDG_RUNTIME_DIR");
+	if (instance.uid == 0)
+		(void)strlcpy(dir, RUNDIR "/muster", sizeof(dir));
+	else if (runtime == NULL || runtime[0] != '/' || strlen(runtime) > 64)
+		(void)snprintf(
+		    dir, sizeof(dir), "/tmp/muster-%u", instance.uid);
+	else
+		(void)snprintf(dir, sizeof(dir), "%s/muster", runtime);
+	hash = 0xcbf29ce484222325ULL; /* FNV-1a */
+	for (p = real; *p != '\0'; p++)
+		hash = (hash ^ (uint8_t)*p) * 0x100000001b3ULL;
+	base = strrchr(real, '/') + 1;
+	own[0] = '\0';
+	if (options.runner) /* an instance of its own */
+		(void)snprintf(own, sizeof(own), "-%d", (int)getpid());
+	if (instance.uid == 0 && !options.runner &&
+	    strcmp(real, SYSCONFDIR "/muster/muster.yaml") == 0)
+		(void)snprintf(instance.socket, sizeof(instance.socket),
+		    "%s/muster.sock", dir);
+	else if (snprintf(instance.socket, sizeof(instance.socket),
+		     "%s/%s-%016llx%s.sock", dir, base,
+		     (unsigned long long)hash,
+		     own) >= (int)sizeof(instance.socket))
+		/* sun_path is short, file names may be long. */
+		(void)snprintf(instance.socket, sizeof(instance.socket),
+		    "%s/%.4s-%016llx%s.sock", dir, base,
+		    (unsigned long long)hash, own);
+	free(real);
+	if (own_directory(dir) == -1)
+		log_warn("%s", dir);
+}
+
+/*
+ * One instance for one file.  The lock is held by guard and parent while
+ * either lives; an exit removes the file while it is still locked, hence
+ * the second look.
+ */
+static int
+lock_instance(void)
+{
+	struct stat a;
+	struct stat b;
+	char pid[16];
+	ssize_t n;
+	int fd;
+
+	if (snprintf(instance.lockfile, sizeof(instance.lockfile), "%s.lock",
+		instance.socket) >= (int)sizeof(instance.lockfile))
+		return -1;
+	for (;;) {
+		fd = open(instance.lockfile,
+		    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (fd == -1) {
+			log_warn("%s", instance.lockfile);
+			instance.lockfile[0] = '\0';
+			return -1;
+		}
+		if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
+			n = pread(fd, pid, sizeof(pid) - 1, 0);
+			pid[n < 0 ? 0 : n] = '\0';
+			(void)fprintf(stderr,
+			    "musterd: %s is in the hands of process %s\n",
+			    instance.file, pid);
+			exit(1);
+		}
+		if (fstat(fd, &a) == 0 && lstat(instance.lockfile, &b) == 0 &&
+		    a.st_ino == b.st_ino && a.st_dev == b.st_dev)
+			return fd;
+		(void)close(fd);
+	}
+}
+
+static void
+write_pid(int fd)
+{
+	char text[16];
+	int n;
+
+	if (fd == -1)
+		return;
+	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) == -1 || pwrite(fd, text, (size_t)n, 0) != n)
+		log_warn("cannot write the process id");
+}
+
+/* Goes on in the daemon; who called it waits for the code.  Q25. */
+static int
+daemonize(void)
+{
+	uint8_t code;
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) == -1)
+		fatal("pipe2");
+	(void)fflush(NULL);
+	switch (fork()) {
+	case -1:
+		_exit(6);
+	case 0:
+		break;
+	default:
+		(void)close(ends[1]);
+		if (read(ends[0], &code, 1) != 1)
+			code = 1;
+		_exit(code);
+	}
+	(void)close(ends[0]);
+	if (setsid() == -1)
+		log_warn("setsid");
+	switch (fork()) {
+	case -1:
+		code = 7;
+		(void)!write(ends[1], &code, 1);
+		_exit(7);
+	case 0:
+		return ends[1];
+	default:
+		_exit(0);
+	}
+}
+
+/* Where the other programs are: beside this one, or where installed. */
+static void
+find_libexec(void)
+{
+	static const char *const places[] = {"/../libexec/muster", ""};
+	char program[PATH_MAX];
+	char self[PATH_MAX];
+	const char *own;
+	char *slash;
+	ssize_t n;
+	size_t i;
+
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
+	own = getenv("MUSTER_LIBEXEC");
+	if (own != NULL && own[0] == '/' && getuid() == geteuid() &&
+	    getgid() == getegid()) {
+		(void)strlcpy(instance.libexec, own, sizeof(instance.libexec));
+		return;
+	}
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	self[n < 0 ? 0 : n] = '\0';
+	slash = strrchr(self, '/');
+	if (slash != NULL)
+		*slash = '\0';
+	for (i = 0; slash != NULL && i < 2; i++) {
+		if (snprintf(instance.libexec, sizeof(instance.libexec), "%s%s",
+			self, places[i]) >= (int)sizeof(instance.libexec) ||
+		    snprintf(program, sizeof(program), "%s/muster-manager",
+			instance.libexec) >= (int)sizeof(program))
+			break;
+		if (access(program, X_OK) == 0)
+			return;
+	}
+	(void)strlcpy(instance.libexec, LIBEXECDIR, sizeof(instance.libexec));
+}
+
+static void
+init_instance(void)
+{
+	struct sigaction sa;
+	struct timespec ts;
+	int sig;
+	int fd;
+
+	instance.uid = geteuid();
+	instance.gid = getegid();
+	instance.ngroups =
+	    getgroups(sizeof(instance.groups) / sizeof(gid_t), instance.groups);
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
+	instance.notify = getenv("NOTIFY_SOCKET");
+	fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+	instance.had_tty = fd != -1;
+	if (fd != -1)
+		(void)close(fd);
+	instance.started = now();
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	instance.started_wall =
+	    (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec;
+	(void)snprintf(
+	    instance.boot, sizeof(instance.boot), "%08x", arc4random());
+	if (getcwd(instance.directory, sizeof(instance.directory)) == NULL)
+		fatal("current directory");
+	/*
+	 * Jobs start with all signals at their defaults; nohup(1) is for
+	 * musterd alone.
+	 */
+	for (sig = 1; sig < NSIG; sig++)
+		if (sigaction(sig, NULL, &sa) == 0 &&
+		    sa.sa_handler == SIG_IGN) {
+			if (sig == SIGHUP)
+				instance.ignored_hup = 1;
+			else
+				(void)signal(sig, SIG_DFL);
+		}
+	find_libexec();
+}
+
+/* Descriptors 0 to 2 exist, and nothing else that we were given. */
+static void
+clean_descriptors(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (fd == -1)
+			_exit(1);
+		if (fd <= STDERR_FILENO)
+			(void)fcntl(fd, F_SETFD, 0);
+	} while (fd <= STDERR_FILENO);
+	closefrom(STDERR_FILENO + 1);
+	instance.null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (instance.null == -1)
+		_exit(1);
+}
+
+int
+main(int argc, char **argv)
+{
+	sigset_t all;
+	int ends[2];
+	int config;
+	int ready;
+	int lock;
+	int fd;
+	pid_t pid;
+
+	clean_descriptors();
+	setproctitle_init(argc, argv, environ);
+	log_init("musterd", LOG_LEVEL_WARNING, NULL);
+	parse_options(argc, argv);
+	log_set_level((enum log_level)(LOG_LEVEL_WARNING + options.verbosity));
+	init_instance();
+	config = open_config();
+	name_socket();
+	lock = options.check ? -1 : lock_instance();
+	ready = options.daemon ? daemonize() : -1;
+	write_pid(lock);
+	if (options.pidfile != NULL && !options.check) {
+		fd = open(options.pidfile,
+		    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+		if (fd == -1)
+			fatal("%s", options.pidfile);
+		write_pid(fd);
+		(void)close(fd);
+	}
+	instance.guard = getpid();
+	instance.group = getpgrp();
+	if (!options.check)
+		cgroup_init(instance.guard);
+	(void)fflush(NULL);
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == -1)
+		fatal("guard");
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, NULL);
+	pid = fork();
+	if (pid == -1)
+		fatal("fork");
+	if (pid == 0) {
+		(void)close(ends[0]);
+		if (ready != -1)
+			(void)close(ready);
+		parent_run(config, ends[1]);
+	}
+	(void)close(ends[1]);
+	(void)close(config);
+	return guard_run(pid, ends[0], ready);
+}

@@ -1,0 +1,195 @@
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/log.h"
+#include "parent.h"
+
+/*
+ * The seal: a staged table is checked as a whole, its users are resolved,
+ * its sockets bound, and it takes effect.  A reload is the same, done by a
+ * second manager beside the first, which takes its place in the end.
+ */
+
+static struct child *sealing;
+static struct {
+	uint32_t id;
+	int going;
+} reload;
+
+/* The slots' entries, in the other table's numbers. */
+static void
+renumber(const struct table *from, const struct table *to)
+{
+	struct slot *s;
+
+	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
+		s->entry = table_same(from, s->entry, to);
+}
+
+static void
+refuse(uint32_t entry, enum stage stage, int error)
+{
+	struct wire *w;
+
+	w = message();
+	wire_put_u32(w, entry);
+	wire_put_u8(w, (uint8_t)stage);
+	wire_put_i32(w, error);
+	send_wire(sealing, IMSG_SEAL_REFUSED, 0, -1);
+	sealing->phase = MANAGER_REFUSED;
+}
+
+/* It stands. */
+static void
+sealed(void)
+{
+	int first;
+
+	first = parent.table == NULL;
+	(void)message();
+	if (sealing == parent.check) {
+		parent.old = parent.table;
+		renumber(parent.table, parent.staged);
+		children_promote();
+		snapshot_swap();
+		reload.going = 0;
+	}
+	if (parent.staged != NULL) {
+		parent.table = parent.staged;
+		parent.staged = NULL;
+		logfile_seal(parent.table, parent.old);
+	}
+	(void)message();
+	send_wire(parent.manager, IMSG_SEALED, 0, -1);
+	children_sealed(first);
+	parent_world();
+}
+
+static void
+resolved(int error, uint32_t entry, enum stage stage)
+{
+	if (error == 0) {
+		stage = STAGE_SOCKET;
+		error = socket_bind_all(parent.staged, parent.table, &entry);
+	}
+	if (error != 0)
+		refuse(entry, stage, error);
+	else
+		sealed();
+}
+
+int
+seal_begin(struct child *c, struct wire_reader *r)
+{
+	uint32_t bad;
+	uint32_t count;
+	uint32_t flags;
+	uint32_t workers;
+
+	count = wire_get_u32(r);
+	flags = wire_get_u32(r);
+	workers = wire_get_u32(r);
+	if (wire_end(r) == -1 || workers > MAX_WORKERS ||
+	    (flags & ~(uint32_t)(SEAL_VERIFIER | SEAL_RESOLVER)) != 0)
+		return -1;
+	sealing = c;
+	if (c->birth == BIRTH_CRASH) {
+		if (count != parent.table->count)
+			return -1;
+		sealed();
+		return 0;
+	}
+	if (parent.staged == NULL || count != parent.staged->count ||
+	    parent.staged->partial != NULL)
+		return -1;
+	parent.staged->flags = flags;
+	parent.staged->workers = workers;
+	c->phase = MANAGER_SEALING;
+	if (table_links(parent.staged, &bad) == -1)
+		refuse(bad, STAGE_ENTRY, EINVAL);
+	else
+		users_resolve(parent.staged, resolved);
+	return 0;
+}
+
+int
+seal_adopted(void)
+{
+	if (parent.old == NULL)
+		return -1;
+	socket_close_all(parent.old, parent.table);
+	table_free(parent.old);
+	parent.old = NULL;
+	snapshot_drop();
+	return 0;
+}
+
+void
+seal_rollback(void)
+{
+	if (parent.old == NULL)
+		return;
+	log_warnx("the new configuration is given up");
+	renumber(parent.table, parent.old);
+	socket_close_all(parent.table, parent.old);
+	table_free(parent.table);
+	parent.table = parent.old;
+	parent.old = NULL;
+	snapshot_swap();
+	snapshot_drop();
+}
+
+/* ---- reload ----------------------------------------------------------------
+ */
+
+int
+reload_begin(uint32_t id)
+{
+	struct stat st;
+	int error;
+	int memfd;
+	int fd;
+
+	if (reload.going || parent.old != NULL)
+		return 0; /* one at a time; the answer comes */
+	reload.id = id;
+	reload.going = 1;
+	error = 0;
+	fd = config_open(instance.file, &st);
+	if (fd == -1)
+		error = errno;
+	memfd = snapshot_make(fd, error, &st);
+	if (fd != -1)
+		(void)close(fd);
+	if (memfd == -1) {
+		reload_answer(2, "no memory", 9);
+		return 0;
+	}
+	snapshot_set(1, memfd);
+	parent.check->birth = BIRTH_CHECK;
+	child_start(parent.check);
+	return 0;
+}
+
+void
+reload_answer(int code, const char *text, size_t len)
+{
+	struct wire *w;
+
+	if (!reload.going)
+		return;
+	reload.going = 0;
+	child_stop(parent.check);
+	if (parent.staged != NULL)
+		socket_close_all(parent.staged, parent.table);
+	snapshot_drop();
+	w = message();
+	wire_put_u8(w, (uint8_t)code);
+	wire_put_bytes(w, text, len);
+	send_wire(parent.manager, IMSG_RELOAD_DONE, reload.id, -1);
+}

@@ -1,0 +1,186 @@
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "../common/log.h"
+#include "parent.h"
+
+/*
+ * Signals.  All are blocked and read from a descriptor, so that no handler
+ * can ever run in a process that shares our memory on its way to an exec.
+ * The manager decides what they mean; without one the parent ends alone.
+ */
+
+#define MANAGER_PATIENCE 1000 /* ms without a manager after a SIGTERM */
+#define LAST_GRACE 10000 /* ms from our own SIGTERM to SIGKILL */
+
+static struct {
+	struct event event;
+	struct event timer;
+	int fd;
+	int asked; /* the signal that asked for the end, 0 none */
+	int times;
+	int terminated; /* SIGTERM was sent, SIGKILL comes next */
+} state;
+
+static int
+exit_code(void)
+{
+	return options.runner ? 128 + state.asked : 0;
+}
+
+/* Has the terminal that we had gone? */
+static int
+hangup(void)
+{
+	struct pollfd fds[3];
+	int fd;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		fds[i].fd = i;
+		fds[i].events = 0;
+	}
+	if (poll(fds, 3, 0) > 0)
+		for (i = 0; i < 3; i++)
+			if ((fds[i].revents & POLLHUP) &&
+			    (isatty(i) || errno == EIO))
+				return 1;
+	fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (fd == -1)
+		return errno == ENXIO && instance.had_tty;
+	(void)close(fd);
+	return 0;
+}
+
+static void
+tell(int sig)
+{
+	struct wire *w;
+
+	w = message();
+	wire_put_i32(w, sig);
+	wire_put_u8(w, (uint8_t)(sig == SIGHUP && hangup()));
+	send_wire(parent.manager, IMSG_SIGNALLED, 0, -1);
+}
+
+static int
+manager_is_ready(void)
+{
+	return parent.manager->channel != NULL &&
+	    parent.manager->phase == MANAGER_READY;
+}
+
+void
+signal_manager_ready(void)
+{
+	int i;
+
+	if (state.terminated)
+		return;
+	for (i = 0; state.asked != 0 && i < state.times; i++)
+		tell(state.asked);
+}
+
+static void
+timer_cb(int fd, short events, void *arg)
+{
+	struct timeval tv;
+
+	(void)fd;
+	(void)events;
+	(void)arg;
+	if (state.terminated)
+		parent_end(exit_code());
+	if (manager_is_ready())
+		return;
+	log_warnx("there is no manager: ending all");
+	state.terminated = 1;
+	group_all(SIGTERM);
+	(void)evtimer_add(&state.timer, ms_to_tv(LAST_GRACE, &tv));
+}
+
+/* TERM, INT, QUIT, or the end of the terminal. */
+static void
+asked_to_end(int sig)
+{
+	struct timeval tv;
+
+	if (state.asked == 0)
+		state.asked = sig;
+	state.times++;
+	if (parent.table == NULL) /* nothing was started yet */
+		parent_end(exit_code());
+	if (manager_is_ready()) {
+		tell(sig);
+		/* Twice is the manager's matter; it seems not to care. */
+		if (sig == SIGINT && state.times > 2)
+			parent_end(exit_code());
+		return;
+	}
+	if (sig == SIGINT && state.times > 1)
+		parent_end(exit_code());
+	if (!state.terminated)
+		(void)evtimer_add(
+		    &state.timer, ms_to_tv(MANAGER_PATIENCE, &tv));
+}
+
+static void
+signal_cb(int fd, short events, void *arg)
+{
+	struct signalfd_siginfo info;
+
+	(void)events;
+	(void)arg;
+	while (read(fd, &info, sizeof(info)) == sizeof(info))
+		switch (info.ssi_signo) {
+		case SIGCHLD:
+			reap();
+			spawn_run();
+			break;
+		case SIGTERM:
+		case SIGINT:
+		case SIGQUIT:
+			asked_to_end((int)info.ssi_signo);
+			break;
+		case SIGHUP:
+			if (hangup() && !manager_is_ready()) {
+				asked_to_end(SIGHUP);
+				break;
+			}
+			/* FALLTHROUGH */
+		default:
+			if (manager_is_ready())
+				tell((int)info.ssi_signo);
+			break;
+		}
+}
+
+void
+signal_init(void)
+{
+	static const int wanted[] = {
+	    SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
+	sigset_t set;
+	size_t i;
+
+	(void)sigfillset(&set);
+	(void)sigprocmask(SIG_SETMASK, &set, NULL);
+	(void)sigemptyset(&set);
+	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		(void)sigaddset(&set, wanted[i]);
+	state.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (state.fd == -1 ||
+	    event_assign(&state.event, parent.base, state.fd,
+		EV_READ | EV_PERSIST, signal_cb, NULL) == -1 ||
+	    event_priority_set(&state.event, 0) == -1 ||
+	    event_add(&state.event, NULL) == -1 ||
+	    event_assign(&state.timer, parent.base, -1, 0, timer_cb, NULL) ==
+		-1)
+		fatal("signals");
+}

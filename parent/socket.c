@@ -1,0 +1,298 @@
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/log.h"
+#include "parent.h"
+
+/* Sockets: the listeners of the API, named ones for jobs, and connects. */
+
+union address {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+	struct sockaddr_un un;
+};
+
+struct wanted {
+	union address address;
+	socklen_t size;
+	uint32_t mode;
+	uint32_t backlog;
+	int family;
+	int type;
+	int reuseport;
+};
+
+/* Numeric addresses only; 0 or -1. */
+static int
+read_wanted(const struct entry *e, struct wanted *want)
+{
+	struct wire_reader r;
+	char address[65];
+	char path[sizeof(want->address.un.sun_path)];
+	size_t len;
+	uint16_t port;
+	uint8_t kind;
+
+	memset(want, 0, sizeof(*want));
+	wire_read(&r, e->data, e->len);
+	want->type = SOCK_STREAM;
+	if (e->kind == ENTRY_SOCKET) {
+		(void)wire_get_view(&r, MAX_NAME, &len);
+		kind = wire_get_u8(&r);
+		if (wire_get_u8(&r) == 2)
+			want->type = SOCK_DGRAM;
+	} else
+		kind = wire_get_u8(&r) == LISTENER_UNIX ? 1 : 4;
+	wire_get_string(&r, address, sizeof(address));
+	port = wire_get_u16(&r);
+	wire_get_string(&r, path, sizeof(path));
+	want->mode = wire_get_u32(&r);
+	want->backlog = wire_get_u32(&r);
+	want->reuseport = e->kind == ENTRY_SOCKET && wire_get_bool(&r);
+	if (kind == 1) {
+		want->family = want->address.un.sun_family = AF_UNIX;
+		want->size = sizeof(want->address.un);
+		memcpy(want->address.un.sun_path, path, sizeof(path));
+		return 0;
+	}
+	errno = EINVAL;
+	if (inet_pton(AF_INET, address, &want->address.in.sin_addr) == 1) {
+		want->family = want->address.in.sin_family = AF_INET;
+		want->address.in.sin_port = htons(port);
+		want->size = sizeof(want->address.in);
+		return 0;
+	}
+	if (inet_pton(AF_INET6, address, &want->address.in6.sin6_addr) != 1)
+		return -1;
+	want->family = want->address.in6.sin6_family = AF_INET6;
+	want->address.in6.sin6_port = htons(port);
+	want->size = sizeof(want->address.in6);
+	return 0;
+}
+
+void
+socket_path(const struct entry *e, char *buf, size_t size)
+{
+	struct wanted want;
+
+	buf[0] = '\0';
+	if (read_wanted(e, &want) == 0 && want.family == AF_UNIX &&
+	    strlen(want.address.un.sun_path) < size)
+		memcpy(buf, want.address.un.sun_path,
+		    strlen(want.address.un.sun_path) + 1);
+}
+
+/* Its directory is made; a socket of ours that nobody serves is removed. */
+static int
+prepare_path(const struct wanted *want)
+{
+	char dir[sizeof(want->address.un.sun_path)];
+	const char *path;
+	struct stat st;
+	char *slash;
+	int fd;
+	int n;
+
+	path = want->address.un.sun_path;
+	memcpy(dir, path, sizeof(dir));
+	slash = strrchr(dir, '/');
+	if (slash != NULL && slash != dir) {
+		*slash = '\0';
+		if (mkdir(dir, instance.uid == 0 ? 0755 : 0700) == -1 &&
+		    errno != EEXIST)
+			return -1;
+	}
+	if (lstat(path, &st) == -1)
+		return errno == ENOENT ? 0 : -1;
+	errno = EADDRINUSE;
+	if (!S_ISSOCK(st.st_mode) || st.st_uid != instance.uid)
+		return -1;
+	fd = socket(AF_UNIX, want->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return -1;
+	n = connect(fd, &want->address.sa, want->size);
+	n = n == -1 && errno == ECONNREFUSED ? 0 : -1;
+	(void)close(fd);
+	errno = EADDRINUSE;
+	return n == -1 ? -1 : unlink(path);
+}
+
+static void
+set_option(int fd, int level, int option)
+{
+	const int on = 1;
+
+	if (setsockopt(fd, level, option, &on, sizeof(on)) == -1)
+		log_warn("setsockopt");
+}
+
+static void
+set_options(int fd, const struct wanted *want)
+{
+	if (want->family == AF_UNIX)
+		return;
+	if (want->type == SOCK_STREAM) {
+		set_option(fd, SOL_SOCKET, SO_REUSEADDR);
+		/* Accepted ones inherit it. */
+		set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+	}
+	if (want->family == AF_INET6)
+		set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+	if (want->reuseport)
+		set_option(fd, SOL_SOCKET, SO_REUSEPORT);
+}
+
+static int
+bind_entry(struct entry *e)
+{
+	struct wanted want;
+	socklen_t size;
+	mode_t mask;
+	int error;
+	int fd;
+	int n;
+
+	if (read_wanted(e, &want) == -1 ||
+	    (want.family == AF_UNIX && prepare_path(&want) == -1))
+		return -1;
+	/* For jobs blocking ones, as anybody makes them. */
+	n = socket(want.family,
+	    want.type | SOCK_CLOEXEC |
+		(e->kind == ENTRY_LISTEN ? SOCK_NONBLOCK : 0),
+	    0);
+	if (n == -1)
+		return -1;
+	fd = fcntl(n, F_DUPFD_CLOEXEC, FIRST_HIGH_FD);
+	(void)close(n);
+	if (fd == -1)
+		return -1;
+	set_options(fd, &want);
+	mask = umask(0777 & ~want.mode);
+	n = bind(fd, &want.address.sa, want.size);
+	(void)umask(mask);
+	if (n == 0 && want.type == SOCK_STREAM)
+		n = listen(fd, (int)want.backlog);
+	size = want.size;
+	if (n == 0)
+		n = getsockname(fd, &want.address.sa, &size);
+	if (n == -1) {
+		error = errno;
+		(void)close(fd);
+		errno = error;
+		return -1;
+	}
+	e->fd = fd;
+	if (want.family == AF_UNIX)
+		e->flags |= ENTRY_IS_BOUND;
+	else /* the same place in both */
+		e->port = ntohs(want.address.in.sin_port);
+	return 0;
+}
+
+int
+socket_bind_all(struct table *t, const struct table *old, uint32_t *bad)
+{
+	struct entry *e;
+	uint32_t i;
+	uint32_t j;
+
+	for (i = 0; i < t->count; i++) {
+		e = &t->entries[i];
+		if (e->kind != ENTRY_LISTEN && e->kind != ENTRY_SOCKET)
+			continue;
+		j = old == NULL ? NO_ENTRY : table_same(t, i, old);
+		if (j != NO_ENTRY && old->entries[j].fd != -1) {
+			e->fd = fcntl(
+			    old->entries[j].fd, F_DUPFD_CLOEXEC, FIRST_HIGH_FD);
+			e->port = old->entries[j].port;
+			e->flags = old->entries[j].flags;
+		} else if (bind_entry(e) == -1) {
+			*bad = i;
+			return errno;
+		}
+	}
+	return 0;
+}
+
+void
+socket_close_all(struct table *t, const struct table *next)
+{
+	struct entry *e;
+	char path[108];
+	uint32_t i;
+
+	for (i = 0; i < t->count; i++) {
+		e = &t->entries[i];
+		if (!(e->flags & ENTRY_IS_BOUND) || e->fd == -1 ||
+		    (next != NULL && table_same(t, i, next) != NO_ENTRY))
+			continue;
+		socket_path(e, path, sizeof(path));
+		(void)unlink(path);
+	}
+}
+
+void
+socket_give(struct child *worker)
+{
+	const struct entry *e;
+	struct wire *w;
+	uint32_t i;
+
+	for (i = 0; i < parent.table->count; i++) {
+		e = &parent.table->entries[i];
+		if (e->kind != ENTRY_LISTEN || e->fd == -1)
+			continue;
+		w = message();
+		wire_put_u8(w, e->data[0]); /* enum listener_kind */
+		wire_put_u16(w, e->port);
+		send_wire(
+		    worker, IMSG_LISTENER, 0, fcntl(e->fd, F_DUPFD_CLOEXEC, 3));
+	}
+}
+
+int
+socket_connect(uint32_t id, struct wire_reader *r)
+{
+	const struct cred *c;
+	const struct entry *e;
+	struct wire_reader path_reader;
+	struct sockaddr_un sun;
+	int error;
+	int fd;
+
+	e = table_entry(parent.table, wire_get_u32(r), ENTRY_UNIX);
+	if (wire_end(r) == -1 || e == NULL)
+		return -1;
+	memset(&sun, 0, sizeof(sun));
+	sun.sun_family = AF_UNIX;
+	wire_read(&path_reader, e->data, e->len);
+	wire_get_string(&path_reader, sun.sun_path, sizeof(sun.sun_path));
+	c = &parent.table->creds[e->cred];
+	error = 0;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1 || cred_enter(c) == -1)
+		error = errno;
+	else {
+		if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1)
+			/* EAGAIN: its queue is full. */
+			error = errno == EAGAIN ? ECONNREFUSED : errno;
+		cred_leave(c);
+	}
+	if (error != 0 && fd != -1) {
+		(void)close(fd);
+		fd = -1;
+	}
+	wire_put_i32(message(), error);
+	send_wire(parent.verifier, IMSG_UNIX_CONNECTED, id, fd);
+	return 0;
+}

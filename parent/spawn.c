@@ -1,0 +1,781 @@
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/log.h"
+#include "parent.h"
+
+/*
+ * Spawning.  Requests stand in a queue; FLIGHTS processes at once may be on
+ * their way from clone to exec.  Nobody tells us of an exec: the kernel
+ * zeroes result.tid then, which is looked at whenever something else
+ * happens and, while somebody waits for it, by a timer.
+ */
+
+#define FLIGHTS 16
+#define STACK_SIZE 16384
+#define STUCK_AFTER (30 * SEC) /* in exec: then it is killed */
+#define REPORT_AFTER (60 * SEC) /* muster-exec's silence counts as success */
+#define FAILED_GROUPS 64 /* remembered */
+
+struct flight {
+	struct plan plan;
+	struct slot *slot; /* NULL: the process has ended meanwhile */
+	void *memory; /* NULL: free */
+	uint64_t started;
+	int pipe; /* fork only: end of file at its exec */
+};
+
+struct report {
+	LIST_ENTRY(report) link;
+	struct event event;
+	struct slot *slot; /* lives: see spawn_over() */
+	int fd;
+};
+
+struct barrier {
+	STAILQ_ENTRY(barrier) link;
+	uint32_t id;
+	uint32_t serial;
+};
+
+static TAILQ_HEAD(, slot) queue = TAILQ_HEAD_INITIALIZER(queue);
+static TAILQ_HEAD(, slot) pending = TAILQ_HEAD_INITIALIZER(pending);
+static STAILQ_HEAD(, barrier) barriers = STAILQ_HEAD_INITIALIZER(barriers);
+static LIST_HEAD(, report) reports = LIST_HEAD_INITIALIZER(reports);
+static struct flight flights[FLIGHTS];
+static volatile struct result *results;
+static uint8_t *stacks;
+static struct event timer;
+static uint32_t timer_ms;
+static uint32_t serial;
+static uint32_t failed_groups[FAILED_GROUPS];
+static uint32_t nfailed;
+static int use_fork;
+
+static void
+timer_cb(int fd, short events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	(void)arg;
+	spawn_run();
+}
+
+void
+spawn_init(void)
+{
+	char dumpable;
+	int fd;
+
+	results = mmap(NULL, FLIGHTS * sizeof(*results), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	stacks =
+	    mmap(NULL, (size_t)FLIGHTS * STACK_SIZE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (results == MAP_FAILED || stacks == MAP_FAILED ||
+	    event_assign(&timer, parent.base, -1, 0, timer_cb, NULL) == -1)
+		fatal("spawn");
+	/* A core of the new process would be readable, with our memory. */
+	fd = open("/proc/sys/fs/suid_dumpable", O_RDONLY | O_CLOEXEC);
+	if (fd != -1 && read(fd, &dumpable, 1) == 1 && dumpable == '1')
+		use_fork = 1;
+	if (fd != -1)
+		(void)close(fd);
+}
+
+/* ---- what is on its way ---------------------------------------------------
+ */
+
+static void
+flight_over(struct flight *f)
+{
+	free(f->plan.candidates);
+	free(f->memory);
+	f->plan.candidates = NULL;
+	f->memory = NULL;
+	if (f->pipe != -1)
+		(void)close(f->pipe);
+}
+
+/* Has it left its stack (reached its exec, failed, or ended)? */
+static int
+has_left(const struct flight *f)
+{
+	char c;
+
+	if (f->pipe != -1)
+		return read(f->pipe, &c, 1) == 0;
+	return __atomic_load_n(&f->plan.result->tid, __ATOMIC_ACQUIRE) == 0;
+}
+
+static void
+flight_check(struct flight *f)
+{
+	struct slot *s;
+
+	s = f->slot;
+	if (has_left(f)) {
+		if (s != NULL && f->plan.result->stage != STAGE_NONE) {
+			s->stage = (uint8_t)f->plan.result->stage;
+			s->error = f->plan.result->error;
+		} else if (s != NULL && !(s->flags & IS_REPORTING))
+			spawn_settled(s);
+		flight_over(f);
+	} else if (s != NULL && s->stage == STAGE_NONE &&
+	    now() - f->started > STUCK_AFTER) {
+		s->stage = STAGE_EXEC;
+		s->error = ETIMEDOUT;
+		(void)kill(s->pid, SIGKILL);
+	}
+}
+
+static struct flight *
+flight_free(void)
+{
+	int i;
+
+	for (i = 0; i < FLIGHTS; i++)
+		if (flights[i].memory == NULL)
+			return &flights[i];
+	return NULL;
+}
+
+static void
+group_failed(uint32_t group)
+{
+	if (group != 0)
+		failed_groups[nfailed++ % FAILED_GROUPS] = group;
+}
+
+static int
+has_failed(uint32_t group)
+{
+	uint32_t i;
+
+	for (i = 0; group != 0 && i < nfailed && i < FAILED_GROUPS; i++)
+		if (failed_groups[i] == group)
+			return 1;
+	return 0;
+}
+
+void
+spawn_forget_groups(void)
+{
+	nfailed = 0;
+}
+
+void
+spawn_settled(struct slot *s)
+{
+	if (s->stage != STAGE_NONE && s->stage != STAGE_SKIPPED)
+		group_failed(s->group);
+	if (!(s->flags & IS_PENDING))
+		return;
+	TAILQ_REMOVE(&pending, s, link);
+	s->flags &= (uint16_t) ~(IS_PENDING | IS_HOLDING | IS_REPORTING);
+}
+
+/* ---- what muster-exec reports ----------------------------------------------
+ */
+
+/* Takes the report, if any; frees. */
+static void
+report_take(struct report *r, struct slot *s)
+{
+	struct exec_report report;
+
+	/* The pipe was in the hands of the job's user: nothing but a hint. */
+	if (read(r->fd, &report, sizeof(report)) == sizeof(report) &&
+	    (report.stage == STAGE_CHDIR || report.stage == STAGE_EXEC ||
+		report.stage == STAGE_ENVIRONMENT_FILE)) {
+		s->stage = report.stage;
+		s->error = report.error;
+	}
+	LIST_REMOVE(r, link);
+	(void)event_del(&r->event);
+	(void)close(r->fd);
+	free(r);
+}
+
+static void
+report_cb(int fd, short events, void *arg)
+{
+	struct report *r;
+	struct slot *s;
+
+	(void)fd;
+	(void)events;
+	r = arg;
+	s = r->slot;
+	report_take(r, s);
+	/* After a failure its end follows. */
+	if (s->stage == STAGE_NONE)
+		spawn_settled(s);
+	spawn_run();
+}
+
+static int
+report_open(struct slot *s, int fd)
+{
+	struct report *r;
+	struct timeval tv;
+
+	r = malloc(sizeof(*r));
+	if (r == NULL) {
+		(void)close(fd);
+		return -1;
+	}
+	r->slot = s;
+	r->fd = fd;
+	if (event_assign(&r->event, parent.base, fd, EV_READ, report_cb, r) ==
+		-1 ||
+	    event_add(&r->event, ms_to_tv(REPORT_AFTER / MSEC, &tv)) == -1) {
+		(void)close(fd);
+		free(r);
+		return -1;
+	}
+	LIST_INSERT_HEAD(&reports, r, link);
+	s->flags |= IS_REPORTING;
+	return 0;
+}
+
+void
+spawn_over(struct slot *s)
+{
+	struct report *r;
+	int i;
+
+	for (i = 0; i < FLIGHTS; i++)
+		if (flights[i].memory != NULL && flights[i].slot == s) {
+			flight_check(&flights[i]);
+			flights[i].slot = NULL;
+		}
+	if (s->flags & IS_REPORTING) {
+		LIST_FOREACH (r, &reports, link)
+			if (r->slot == s)
+				break;
+		if (r != NULL)
+			report_take(r, s);
+	}
+	spawn_settled(s);
+}
+
+/* ---- making a plan ----------------------------------------------------------
+ */
+
+/* The descriptors of one spawn; all are closed when it is through. */
+struct ends {
+	int child[3]; /* the new process's ends of its pipes */
+	int high[3]; /* FIRST_HIGH_FD and up: passed to it */
+	int report; /* our end */
+	int nhigh;
+};
+
+static int
+make_pipe(int *reader, int *writer)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) == -1)
+		return -1;
+	*reader = fds[0];
+	*writer = fds[1];
+	return 0;
+}
+
+/* Passes a copy of fd, from above all targets. */
+static int
+pass_high(struct plan *p, struct ends *e, int fd)
+{
+	int copy;
+
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_HIGH_FD);
+	if (copy == -1)
+		return -1;
+	e->high[e->nhigh++] = copy;
+	p->pass[p->npass++] = copy;
+	return 0;
+}
+
+static int
+plan_stdio(
+    struct slot *s, const struct spec *spec, struct plan *p, struct ends *e)
+{
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		p->stdio[i] = -1;
+		if (spec->stdio[i] == STDIO_NULL)
+			p->stdio[i] = instance.null;
+		else if (spec->stdio[i] == STDIO_JOIN)
+			p->stdio[i] = -2;
+		if (spec->stdio[i] != STDIO_PIPE)
+			continue;
+		if ((i == 0 ? make_pipe(&e->child[0], &s->input) :
+			      make_pipe(&s->output[i - 1], &e->child[i])) == -1)
+			return -1;
+		p->stdio[i] = e->child[i];
+	}
+	if (s->input != -1 && fcntl(s->input, F_SETFL, O_NONBLOCK) == -1)
+		return -1;
+	return 0;
+}
+
+/* Sockets, or what a probe is given of its subject; then the report. */
+static int
+plan_passed(
+    struct slot *s, const struct spec *spec, struct plan *p, struct ends *e)
+{
+	struct slot *about;
+	struct wire_reader r;
+	uint32_t n;
+	int fd;
+
+	r = spec->sockets;
+	for (n = wire_get_u32(&r); n > 0; n--)
+		p->pass[p->npass++] =
+		    parent.table->entries[wire_get_u32(&r)].fd;
+	if (spec->flags & SPEC_KEEP_FDS_ABOUT) {
+		about = slot_of_process(s->about);
+		if (pass_high(p, e,
+			about == NULL || about->input == -1 ?
+			    instance.null :
+			    about->input) == -1 ||
+		    make_pipe(&fd, &s->watch) == -1)
+			return -1;
+		parent.watchers++;
+		if (pass_high(p, e, fd) == -1) {
+			(void)close(fd);
+			return -1;
+		}
+		(void)close(fd);
+		if (about != NULL && !(about->flags & IS_LIVE)) {
+			(void)!write(
+			    s->watch, &about->status, sizeof(about->status));
+			watch_close(s);
+		}
+	}
+	if (!(spec->flags & SPEC_REPORT))
+		return 0;
+	if (make_pipe(&e->report, &fd) == -1)
+		return -1;
+	(void)fcntl(e->report, F_SETFL, O_NONBLOCK);
+	n = (uint32_t)pass_high(p, e, fd);
+	(void)close(fd);
+	return (int)n;
+}
+
+static void
+plan_rest(struct plan *p, const struct spec *spec, const struct cred *c)
+{
+	struct wire_reader r;
+	struct rlimit own;
+	uint32_t n;
+
+	p->cred = c->own ? NULL : c;
+	p->umask = spec->umask;
+	p->parent = getpid();
+	p->group = spec->flags & SPEC_FOREGROUND ? instance.group : 0;
+	p->default_hup = instance.ignored_hup;
+	p->cgroup = -1;
+	p->nice = NO_NICE;
+	if (spec->nice != NO_NICE)
+		p->nice = getpriority(PRIO_PROCESS, 0) + spec->nice;
+	/* What musterd has raised for itself is put back. */
+	(void)getrlimit(RLIMIT_NOFILE, &own);
+	p->limits[0].resource = RLIMIT_NOFILE;
+	p->limits[0].limit[0] = instance.nofile;
+	p->limits[0].limit[1] = own.rlim_max;
+	p->nlimits = 1;
+	r = spec->limits;
+	for (n = wire_get_u32(&r); n > 0; n--) {
+		p->limits[p->nlimits].resource = wire_get_u8(&r);
+		p->limits[p->nlimits].limit[0] = wire_get_u64(&r);
+		p->limits[p->nlimits++].limit[1] = wire_get_u64(&r);
+	}
+}
+
+/*
+ * What can be known to fail is told before the clone, so that nothing that
+ * comes after it in its group is started.
+ */
+static enum stage
+look_ahead(struct plan *p)
+{
+	struct stat st;
+	char **c;
+	int denied;
+
+	if (stat(p->directory, &st) == -1)
+		return STAGE_CHDIR;
+	if (!S_ISDIR(st.st_mode)) {
+		errno = ENOTDIR;
+		return STAGE_CHDIR;
+	}
+	denied = 0;
+	for (c = p->candidates; *c != NULL; c++) {
+		/* Relative to the directory it will be in. */
+		if ((*c)[0] != '/' ||
+		    faccessat(AT_FDCWD, *c, X_OK, AT_EACCESS) == 0) {
+			p->first = c;
+			return STAGE_NONE;
+		}
+		denied |= errno == EACCES;
+	}
+	errno = denied ? EACCES : ENOENT;
+	return STAGE_EXEC;
+}
+
+/* ---- spawning ---------------------------------------------------------------
+ */
+
+static long
+clone_process(struct flight *f, struct slot *s)
+{
+	void *stack;
+	long pid;
+	int end;
+	int fd;
+
+	fd = cgroup_works() ? cgroup_make(s->process, use_fork) : -1;
+	if (fd == -1 && cgroup_works())
+		return -errno;
+	if (fd != -1)
+		s->flags |= IS_GROUPED;
+	f->pipe = -1;
+	stack = stacks + (size_t)(f - flights) * STACK_SIZE;
+	if (use_fork) {
+		f->plan.cgroup = fd;
+		if (make_pipe(&f->pipe, &end) == -1)
+			pid = -errno;
+		else {
+			(void)fcntl(f->pipe, F_SETFL, O_NONBLOCK);
+			pid = spawn_fork(&f->plan);
+			(void)close(end);
+		}
+	} else
+		pid = spawn_clone(&f->plan, stack, STACK_SIZE, fd);
+	if (fd != -1)
+		(void)close(fd);
+	if (pid >= 0 || use_fork)
+		return pid;
+	if (pid == -ENOSYS || pid == -EPERM || pid == -EINVAL) {
+		use_fork = 1;
+		return clone_process(f, s);
+	}
+	if (fd != -1 && (pid == -EACCES || pid == -EBUSY || pid == -ENOENT)) {
+		cgroup_disable("clone3");
+		s->flags &= (uint16_t)~IS_GROUPED;
+		return clone_process(f, s);
+	}
+	return pid;
+}
+
+static void
+close_ends(struct ends *e)
+{
+	int i;
+
+	for (i = 0; i < 3; i++)
+		if (e->child[i] != -1)
+			(void)close(e->child[i]);
+	for (i = 0; i < e->nhigh; i++)
+		(void)close(e->high[i]);
+}
+
+/* All up to the clone; stage and errno of what failed. */
+static enum stage
+prepare(struct flight *f, struct slot *s, struct ends *e)
+{
+	const struct cred *cred;
+	const struct entry *entry;
+	struct spec spec;
+	struct plan *p;
+	enum stage stage;
+	int i;
+
+	p = &f->plan;
+	entry = table_entry(parent.table, s->entry, ENTRY_SPEC);
+	errno = EINVAL;
+	if (entry == NULL || spec_read(entry, &spec) == -1)
+		return STAGE_ENTRY;
+	cred = &parent.table->creds[entry->cred];
+	if (plan_stdio(s, &spec, p, e) == -1 ||
+	    plan_passed(s, &spec, p, e) == -1)
+		return STAGE_RESOURCE;
+	plan_rest(p, &spec, cred);
+	f->memory = words_make(p, &spec, s, 2 + p->npass);
+	if (f->memory == NULL)
+		return STAGE_RESOURCE;
+	p->first = p->candidates;
+	if (spec.flags & SPEC_FOREGROUND)
+		s->flags |= IS_FOREGROUND;
+	if (spec.flags & SPEC_REPORT || cred->uid != instance.uid)
+		s->flags |= IS_HOLDING;
+	for (i = 0; i < 2; i++)
+		if (s->output[i] != -1 && spec.out[i].sink != NO_ENTRY &&
+		    logfile_use(s, spec.out[i].sink) == -1)
+			return STAGE_LOGFILE;
+	if (cred->uid != instance.uid)
+		return STAGE_NONE;
+	stage = look_ahead(p);
+	return stage;
+}
+
+static void
+abandon(struct slot *s, struct flight *f, struct ends *e)
+{
+	int i;
+
+	input_close(s);
+	for (i = 0; i < 2; i++)
+		if (s->output[i] != -1) {
+			(void)close(s->output[i]);
+			s->output[i] = -1;
+		}
+	watch_close(s);
+	if (e->report != -1)
+		(void)close(e->report);
+	if (s->flags & IS_GROUPED)
+		(void)cgroup_remove(s->process);
+	s->flags &= (uint16_t) ~(IS_GROUPED | IS_HOLDING | IS_FOREGROUND);
+	flight_over(f);
+	reap_failed(s);
+}
+
+static void
+spawn_one(struct slot *s, struct flight *f)
+{
+	struct ends e = {{-1, -1, -1}, {-1, -1, -1}, -1, 0};
+	struct wire *w;
+	long pid;
+
+	memset(&f->plan, 0, sizeof(f->plan));
+	f->pipe = -1;
+	f->plan.result = &results[f - flights];
+	f->plan.result->stage = STAGE_NONE;
+	s->stage = (uint8_t)prepare(f, s, &e);
+	s->error = errno;
+	pid = -1;
+	if (s->stage == STAGE_NONE) {
+		pid = clone_process(f, s);
+		if (pid < 0) {
+			s->stage = STAGE_CLONE;
+			s->error = (int32_t)-pid;
+		}
+	}
+	close_ends(&e);
+	if (pid < 0) {
+		abandon(s, f, &e);
+		return;
+	}
+	s->started = f->started = now();
+	s->state = SLOT_RUNNING;
+	s->error = 0;
+	s->flags |= IS_PENDING;
+	TAILQ_INSERT_TAIL(&pending, s, link);
+	f->slot = s;
+	slot_live(s, (pid_t)pid);
+	if (e.report != -1)
+		(void)report_open(s, e.report);
+	stream_open(s);
+	w = message();
+	wire_put_u32(w, s->process);
+	wire_put_u32(w, s->generation);
+	wire_put_i32(w, s->pid);
+	wire_put_u64(w, s->started);
+	wire_put_u32(w, slot_index(s));
+	send_wire(parent.manager, IMSG_PROC_STARTED, 0, -1);
+}
+
+/* ---- the queue
+ * ---------------------------------------------------------------- */
+
+/* Must it wait for one of its group to be known to run? */
+static int
+must_wait(const struct slot *s)
+{
+	const struct slot *other;
+
+	if (s->group == 0)
+		return 0;
+	TAILQ_FOREACH (other, &pending, link)
+		if (other->group == s->group && (other->flags & IS_HOLDING))
+			return 1;
+	return 0;
+}
+
+static void
+announce(struct slot *s)
+{
+	struct wire *w;
+
+	if (s->announce == NULL)
+		return;
+	w = message();
+	wire_put_u8(w, STDOUT_FILENO);
+	wire_put_str(w, s->announce);
+	(void)stream_forward(IMSG_CONSOLE_WRITE, 0, w->data, w->len);
+	free(s->announce);
+	s->announce = NULL;
+}
+
+static void
+run_queue(void)
+{
+	struct flight *f;
+	struct slot *next;
+	struct slot *s;
+
+	for (s = TAILQ_FIRST(&queue); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, link);
+		f = flight_free();
+		if (must_wait(s))
+			continue;
+		if (f == NULL)
+			return;
+		TAILQ_REMOVE(&queue, s, link);
+		s->flags &= (uint16_t)~IS_QUEUED;
+		if (has_failed(s->group)) {
+			s->stage = STAGE_SKIPPED;
+			s->error = ECANCELED;
+			free(s->announce);
+			s->announce = NULL;
+			reap_failed(s);
+			continue;
+		}
+		announce(s);
+		spawn_one(s, f);
+	}
+}
+
+/* No spawn that was asked for before the barrier is open. */
+static int
+passed(const struct barrier *b)
+{
+	const struct slot *s;
+
+	TAILQ_FOREACH (s, &queue, link)
+		if ((int32_t)(s->serial - b->serial) <= 0)
+			return 0;
+	TAILQ_FOREACH (s, &pending, link)
+		if ((int32_t)(s->serial - b->serial) <= 0)
+			return 0;
+	return 1;
+}
+
+void
+spawn_run(void)
+{
+	struct barrier *b;
+	struct timeval tv;
+	int busy;
+	int i;
+
+	busy = 0;
+	for (i = 0; i < FLIGHTS; i++)
+		if (flights[i].memory != NULL)
+			flight_check(&flights[i]);
+	run_queue();
+	for (i = 0; i < FLIGHTS; i++)
+		busy |= flights[i].memory != NULL;
+	while ((b = STAILQ_FIRST(&barriers)) != NULL && passed(b)) {
+		STAILQ_REMOVE_HEAD(&barriers, link);
+		(void)message();
+		send_wire(parent.manager, IMSG_PROC_BARRIER_DONE, b->id, -1);
+		free(b);
+	}
+	if (!busy)
+		return;
+	/* Nobody waits: only to give memory back, and for what is stuck. */
+	if (!TAILQ_EMPTY(&queue) || b != NULL || timer_ms == 0)
+		timer_ms = 1;
+	else if (timer_ms < 1000)
+		timer_ms *= 4;
+	(void)evtimer_add(&timer, ms_to_tv(timer_ms, &tv));
+}
+
+static void
+no_room(uint32_t process, uint32_t generation)
+{
+	struct wire *w;
+
+	w = message();
+	wire_put_u32(w, process);
+	wire_put_u32(w, generation);
+	wire_put_u8(w, STAGE_RESOURCE);
+	wire_put_i32(w, ENOSPC);
+	send_wire(parent.manager, IMSG_PROC_SPAWN_FAILED, 0, -1);
+}
+
+int
+spawn_request(struct wire_reader *r)
+{
+	struct slot *s;
+	char *text;
+	uint32_t process;
+	uint32_t generation;
+	uint32_t fields[4];
+	int i;
+
+	process = wire_get_u32(r);
+	generation = wire_get_u32(r);
+	for (i = 0; i < 4; i++)
+		fields[i] = wire_get_u32(r);
+	text = wire_get_strdup(r, MAX_CONSOLE);
+	s = slot_of_process(process);
+	if (wire_end(r) == -1 || process == 0 ||
+	    table_entry(parent.table, fields[0], ENTRY_SPEC) == NULL ||
+	    (s != NULL &&
+		(s->state != SLOT_IDLE || generation <= s->generation))) {
+		free(text);
+		return -1;
+	}
+	if (s == NULL && (s = slot_new(process)) == NULL) {
+		free(text);
+		no_room(process, generation);
+		return 0;
+	}
+	stream_retire(s);
+	s->generation = generation;
+	s->entry = fields[0];
+	s->instance = fields[1];
+	s->group = fields[2];
+	s->about = fields[3];
+	s->announce = *text == '\0' ? NULL : text;
+	if (s->announce == NULL)
+		free(text);
+	s->serial = ++serial;
+	s->state = SLOT_SPAWNING;
+	s->stage = STAGE_NONE;
+	s->pid = 0;
+	s->status = 0;
+	s->flags = IS_QUEUED;
+	TAILQ_INSERT_TAIL(&queue, s, link);
+	timer_ms = 0;
+	spawn_run();
+	return 0;
+}
+
+int
+spawn_barrier(uint32_t id)
+{
+	struct barrier *b;
+
+	b = malloc(sizeof(*b));
+	if (b == NULL)
+		return -1;
+	b->id = id;
+	b->serial = serial;
+	STAILQ_INSERT_TAIL(&barriers, b, link);
+	spawn_run();
+	return 0;
+}

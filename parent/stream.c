@@ -1,0 +1,421 @@
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/log.h"
+#include "parent.h"
+
+/*
+ * The parent's side of output: it makes the pipes and the journals and
+ * keeps a descriptor of each, so that a new relay goes on where the last
+ * one was killed.  It never reads from them.
+ */
+
+#define MAX_HELD (1024UL * 1024) /* bytes of texts while there is no relay */
+
+/* A pipe of an earlier generation that somebody still holds. */
+struct old_pipe {
+	LIST_ENTRY(old_pipe) link;
+	uint32_t process;
+	uint32_t generation;
+	int fd;
+	uint8_t stream;
+};
+
+/* A message that waits for a relay. */
+struct held {
+	STAILQ_ENTRY(held) link;
+	uint32_t type;
+	uint32_t id;
+	size_t len;
+	uint8_t data[];
+};
+
+static LIST_HEAD(, old_pipe) old_pipes = LIST_HEAD_INITIALIZER(old_pipes);
+static STAILQ_HEAD(, held) held = STAILQ_HEAD_INITIALIZER(held);
+static size_t held_bytes;
+
+static int
+make_memfd(const char *name, size_t size)
+{
+	int fd;
+
+	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	/* Those who map it must not be made to fault. */
+	if (fd == -1 || ftruncate(fd, (off_t)size) == -1 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == -1)
+		fatal("memfd %s", name);
+	return fd;
+}
+
+void
+stream_init(void)
+{
+	parent.cells = make_memfd("cells",
+	    MAX_PROCESSES * CELLS_PER_SLOT * sizeof(struct stream_cell));
+	parent.page = make_memfd("sequence", (size_t)sysconf(_SC_PAGESIZE));
+}
+
+static void
+send_stream(struct slot *s, int i, uint32_t generation, int fd, int has_ended)
+{
+	const struct entry *e;
+	struct spec spec;
+	struct wire *w;
+	uint32_t sink;
+
+	e = table_entry(parent.table, s->entry, ENTRY_SPEC);
+	if (e == NULL || spec_read(e, &spec) == -1) {
+		memset(&spec, 0, sizeof(spec));
+		spec.out[i].capture = DEFAULT_CAPTURE;
+		spec.out[i].sink = NO_ENTRY;
+	}
+	sink = logfile_sink(spec.out[i].sink);
+	w = message();
+	wire_put_u32(w, s->process);
+	wire_put_u32(w, generation);
+	wire_put_u8(w, (uint8_t)(i + 1));
+	wire_put_u32(w, slot_index(s) * CELLS_PER_SLOT + (uint32_t)i);
+	wire_put_u32(
+	    w, spec.out[i].flags | (uint32_t)(has_ended ? STREAM_ENDED : 0));
+	wire_put_u64(w, spec.out[i].capture);
+	wire_put_u32(w, sink);
+	wire_put_bytes(w, spec.out[i].prefix.text, spec.out[i].prefix.len);
+	send_wire(
+	    parent.relay, IMSG_STREAM_OPEN, 0, fcntl(fd, F_DUPFD_CLOEXEC, 3));
+}
+
+static void
+send_journal(const struct slot *s, int i)
+{
+	struct wire *w;
+
+	w = message();
+	wire_put_u32(w, s->process);
+	wire_put_u8(w, (uint8_t)(i + 1));
+	/* The open description, and with it the offset, is shared. */
+	send_wire(parent.relay, IMSG_STREAM_JOURNAL, 0,
+	    fcntl(s->journal[i], F_DUPFD_CLOEXEC, 3));
+}
+
+void
+stream_open(struct slot *s)
+{
+	int i;
+
+	for (i = 0; i < 2; i++)
+		if (s->output[i] != -1)
+			send_stream(s, i, s->generation, s->output[i], 0);
+}
+
+void
+stream_exit(struct slot *s)
+{
+	struct wire *w;
+
+	w = message();
+	wire_put_u32(w, s->process);
+	wire_put_u32(w, s->generation);
+	send_wire(parent.relay, IMSG_STREAM_EXIT, 0, -1);
+}
+
+void
+stream_retire(struct slot *s)
+{
+	struct old_pipe *p;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		if (s->output[i] == -1)
+			continue;
+		p = malloc(sizeof(*p));
+		if (p == NULL)
+			(void)close(s->output[i]); /* the relay has it */
+		else {
+			p->process = s->process;
+			p->generation = s->generation;
+			p->stream = (uint8_t)i;
+			p->fd = s->output[i];
+			LIST_INSERT_HEAD(&old_pipes, p, link);
+		}
+		s->output[i] = -1;
+	}
+}
+
+static void
+close_old(struct old_pipe *p)
+{
+	LIST_REMOVE(p, link);
+	(void)close(p->fd);
+	free(p);
+}
+
+void
+stream_forget(struct slot *s)
+{
+	struct old_pipe *next;
+	struct old_pipe *p;
+	int i;
+
+	stream_retire(s);
+	LIST_FOREACH_SAFE (p, &old_pipes, link, next)
+		if (p->process == s->process)
+			close_old(p);
+	for (i = 0; i < 2; i++)
+		if (s->journal[i] != -1)
+			(void)close(s->journal[i]);
+	wire_put_u32(message(), s->process);
+	send_wire(parent.relay, IMSG_STREAM_FORGET, 0, -1);
+}
+
+int
+stream_journal_wanted(struct wire_reader *r)
+{
+	struct slot *s;
+	uint8_t stream;
+
+	s = slot_of_process(wire_get_u32(r));
+	stream = wire_get_u8(r);
+	if (wire_end(r) == -1 || stream < 1 || stream > 2)
+		return -1;
+	if (s == NULL) /* forgotten meanwhile */
+		return 0;
+	if (s->journal[stream - 1] == -1)
+		s->journal[stream - 1] =
+		    memfd_create("journal", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (s->journal[stream - 1] == -1)
+		log_warn("journal of process %u", s->process);
+	else
+		send_journal(s, stream - 1);
+	return 0;
+}
+
+int
+stream_closed(struct wire_reader *r)
+{
+	struct old_pipe *p;
+	struct slot *s;
+	uint32_t process;
+	uint32_t generation;
+	uint8_t stream;
+
+	process = wire_get_u32(r);
+	generation = wire_get_u32(r);
+	stream = (uint8_t)(wire_get_u8(r) - 1);
+	if (wire_end(r) == -1 || stream > 1)
+		return -1;
+	s = slot_of_process(process);
+	if (s != NULL && s->generation == generation &&
+	    s->output[stream] != -1) {
+		(void)close(s->output[stream]);
+		s->output[stream] = -1;
+		return 0;
+	}
+	LIST_FOREACH (p, &old_pipes, link)
+		if (p->process == process && p->generation == generation &&
+		    p->stream == stream) {
+			close_old(p);
+			return 0;
+		}
+	return 0;
+}
+
+/* ---- the console -----------------------------------------------------------
+ */
+
+static void
+send_console(int number)
+{
+	struct stat st;
+	struct wire *w;
+	uint32_t flags;
+	int fd;
+
+	flags = 0;
+	fd = -1;
+	if (fstat(number, &st) == -1)
+		return;
+	if (S_ISREG(st.st_mode))
+		flags = CONSOLE_REGULAR;
+	else {
+		/* Non-blocking for the relay alone, not for who shares it. */
+		fd = memfd_reopen(
+		    number, O_WRONLY | O_NONBLOCK | O_APPEND | O_NOCTTY);
+		if (fd == -1)
+			flags = CONSOLE_BLOCKING;
+	}
+	if (fd == -1)
+		fd = fcntl(number, F_DUPFD_CLOEXEC, 3);
+	w = message();
+	wire_put_u8(w, (uint8_t)number);
+	wire_put_u32(w, flags);
+	send_wire(parent.relay, IMSG_CONSOLE_OPEN, 0, fd);
+}
+
+int
+stream_forward(uint32_t type, uint32_t id, const void *data, size_t len)
+{
+	struct held *h;
+
+	if (parent.relay->channel != NULL) {
+		(void)channel_send(
+		    parent.relay->channel, type, id, -1, data, len);
+		return 0;
+	}
+	if (held_bytes + len > MAX_HELD)
+		return 0;
+	h = malloc(sizeof(*h) + len);
+	if (h == NULL)
+		return 0;
+	h->type = type;
+	h->id = id;
+	h->len = len;
+	memcpy(h->data, data, len);
+	held_bytes += len;
+	STAILQ_INSERT_TAIL(&held, h, link);
+	return 0;
+}
+
+void
+stream_resend(void)
+{
+	struct old_pipe *p;
+	struct slot *s;
+	struct held *h;
+	int i;
+
+	wire_put_u32(message(), MAX_PROCESSES * CELLS_PER_SLOT);
+	send_wire(parent.relay, IMSG_CELLS, 0,
+	    fcntl(parent.cells, F_DUPFD_CLOEXEC, 3));
+	send_console(STDOUT_FILENO);
+	send_console(STDERR_FILENO);
+	logfile_resend();
+	LIST_FOREACH (p, &old_pipes, link)
+		if ((s = slot_of_process(p->process)) != NULL)
+			send_stream(s, p->stream, p->generation, p->fd, 1);
+	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
+		for (i = 0; i < 2; i++) {
+			if (s->output[i] != -1)
+				send_stream(s, i, s->generation, s->output[i],
+				    !(s->flags & IS_LIVE));
+			if (s->journal[i] != -1)
+				send_journal(s, i);
+		}
+	while ((h = STAILQ_FIRST(&held)) != NULL) {
+		STAILQ_REMOVE_HEAD(&held, link);
+		(void)stream_forward(h->type, h->id, h->data, h->len);
+		free(h);
+	}
+	held_bytes = 0;
+}
+
+/* ---- standard input
+ * ---------------------------------------------------------- */
+
+#define MAX_STDIN (256UL * 1024) /* bytes queued for one process */
+
+struct input {
+	LIST_ENTRY(input) link;
+	struct event event;
+	struct slot *slot;
+	struct wire bytes;
+	size_t written;
+};
+
+static LIST_HEAD(, input) inputs = LIST_HEAD_INITIALIZER(inputs);
+
+static void
+input_free(struct input *in)
+{
+	LIST_REMOVE(in, link);
+	(void)event_del(&in->event);
+	wire_free(&in->bytes);
+	free(in);
+}
+
+static struct input *
+input_find(const struct slot *s)
+{
+	struct input *in;
+
+	LIST_FOREACH (in, &inputs, link)
+		if (in->slot == s)
+			return in;
+	return NULL;
+}
+
+void
+input_close(struct slot *s)
+{
+	struct input *in;
+
+	in = input_find(s);
+	if (in != NULL)
+		input_free(in);
+	if (s->input != -1)
+		(void)close(s->input);
+	s->input = -1;
+}
+
+static void
+input_cb(int fd, short events, void *arg)
+{
+	struct input *in;
+	ssize_t n;
+
+	(void)events;
+	in = arg;
+	n = write(
+	    fd, in->bytes.data + in->written, in->bytes.len - in->written);
+	if (n == -1 && errno == EAGAIN)
+		return;
+	in->written += n > 0 ? (size_t)n : 0;
+	if (n == -1)
+		input_close(in->slot); /* nobody reads any more */
+	else if (in->written == in->bytes.len)
+		input_free(in);
+}
+
+int
+input_write(struct wire_reader *r)
+{
+	struct input *in;
+	struct slot *s;
+	const void *data;
+	size_t len;
+
+	s = slot_of_process(wire_get_u32(r));
+	data = wire_get_bytes(r, CHANNEL_MAX_MESSAGE, &len);
+	if (wire_end(r) == -1 || s == NULL)
+		return -1;
+	if (s->input == -1 || len == 0)
+		return 0;
+	in = input_find(s);
+	if (in == NULL) {
+		in = calloc(1, sizeof(*in));
+		if (in == NULL)
+			return 0;
+		in->slot = s;
+		if (event_assign(&in->event, parent.base, s->input,
+			EV_WRITE | EV_PERSIST, input_cb, in) == -1 ||
+		    event_add(&in->event, NULL) == -1) {
+			free(in);
+			return 0;
+		}
+		LIST_INSERT_HEAD(&inputs, in, link);
+	}
+	in->bytes.len -= in->written;
+	memmove(in->bytes.data, in->bytes.data + in->written, in->bytes.len);
+	in->written = 0;
+	if (in->bytes.len + len <= MAX_STDIN)
+		wire_put_raw(&in->bytes, data, len);
+	else
+		log_warnx("process %u does not read its input", s->process);
+	return 0;
+}

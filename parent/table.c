@@ -1,0 +1,654 @@
+#include <sys/resource.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "parent.h"
+
+/*
+ * The table of entries: what may be spawned, opened, connected and bound.
+ * An entry is checked when it comes and kept as it came; what can be known
+ * only when all are there (users, links between entries) is checked at the
+ * seal.
+ */
+
+#define MAX_CREDS 4096 /* different users of a table */
+#define MAX_CAPTURE (1ULL << 30)
+#define DYNAMIC_ROOM 256 /* what a segment becomes at most: path, name */
+#define KNOWN_STREAM_FLAGS \
+	(STREAM_SHOW | STREAM_PREFIX | STREAM_SHOW_STDERR | STREAM_BLOCK)
+
+struct table *
+table_new(void)
+{
+	struct table *t;
+
+	t = calloc(1, sizeof(*t));
+	if (t == NULL)
+		return NULL;
+	t->creds = calloc(1, sizeof(*t->creds));
+	if (t->creds == NULL) {
+		free(t);
+		return NULL;
+	}
+	t->creds[0].own = 1;
+	t->creds[0].uid = instance.uid;
+	t->creds[0].gid = instance.gid;
+	t->ncreds = 1;
+	t->bad = NO_ENTRY;
+	return t;
+}
+
+void
+table_free(struct table *t)
+{
+	uint32_t i;
+
+	if (t == NULL)
+		return;
+	for (i = 0; i < t->count; i++) {
+		free(t->entries[i].data);
+		if (t->entries[i].fd != -1)
+			(void)close(t->entries[i].fd);
+	}
+	for (i = 0; i < t->ncreds; i++)
+		free(t->creds[i].groups);
+	free(t->entries);
+	free(t->creds);
+	free(t->partial);
+	free(t);
+}
+
+struct entry *
+table_entry(const struct table *t, uint32_t i, enum entry_kind kind)
+{
+	if (t == NULL || i >= t->count || t->entries[i].kind != kind)
+		return NULL;
+	return &t->entries[i];
+}
+
+/* ---- bounds -------------------------------------------------------------- */
+
+static void
+get_view(struct wire_reader *r, struct view *v, size_t max)
+{
+	v->text = wire_get_view(r, max, &v->len);
+}
+
+static void
+get_path(struct wire_reader *r, struct view *v, size_t max)
+{
+	get_view(r, v, max - 1);
+	if (v->len == 0 || v->text[0] != '/')
+		r->failed = 1;
+}
+
+static void
+get_name(struct wire_reader *r)
+{
+	struct view v;
+
+	get_view(r, &v, MAX_NAME);
+}
+
+/* A word; one of the environment must begin with literal "NAME=". */
+static void
+skip_word(struct wire_reader *r, struct spec *s, int environment)
+{
+	const char *equals;
+	struct view v;
+	uint32_t i;
+	uint32_t n;
+	uint8_t kind;
+
+	n = wire_get_count(r, MAX_SEGMENTS, 5);
+	if (environment && n == 0)
+		r->failed = 1;
+	for (i = 0; i < n && !r->failed; i++) {
+		kind = wire_get_u8(r);
+		get_view(r, &v, MAX_STRING - 1);
+		if (kind > SEGMENT_REPORT_FD || r->failed ||
+		    (kind == SEGMENT_REPORT_FD && !(s->flags & SPEC_REPORT)))
+			r->failed = 1;
+		else if (environment && i == 0) {
+			equals = memchr(v.text, '=', v.len);
+			if (kind != SEGMENT_TEXT || equals == NULL ||
+			    equals == v.text)
+				r->failed = 1;
+		}
+		s->room += kind == SEGMENT_TEXT ? v.len : DYNAMIC_ROOM;
+	}
+	s->room++;
+}
+
+static void
+skip_limits(struct wire_reader *r)
+{
+	uint64_t soft;
+	uint64_t hard;
+	uint32_t i;
+	uint32_t n;
+
+	n = wire_get_count(r, MAX_LIMITS, 17);
+	for (i = 0; i < n; i++) {
+		if (wire_get_u8(r) >= RLIM_NLIMITS)
+			r->failed = 1;
+		soft = wire_get_u64(r);
+		hard = wire_get_u64(r);
+		if (soft > hard)
+			r->failed = 1;
+	}
+}
+
+static void
+read_user(struct wire_reader *r, struct spec *s)
+{
+	uint32_t i;
+	uint32_t n;
+
+	s->user = r->next;
+	get_name(r);
+	get_name(r);
+	s->user_len = (size_t)(r->next - s->user);
+	n = wire_get_count(r, MAX_GROUPS, 4);
+	for (i = 0; i < n; i++)
+		get_name(r);
+	if (s->flags & SPEC_GROUPS)
+		s->user_len = (size_t)(r->next - s->user);
+	else if (n > 0)
+		r->failed = 1;
+}
+
+static void
+read_output(struct wire_reader *r, struct spec *s)
+{
+	int i;
+
+	s->stdio[0] = wire_get_u8(r);
+	s->stdio[1] = wire_get_u8(r);
+	s->stdio[2] = wire_get_u8(r);
+	if (s->stdio[0] > STDIO_INHERIT || s->stdio[1] > STDIO_INHERIT ||
+	    s->stdio[2] > STDIO_JOIN)
+		r->failed = 1;
+	for (i = 0; i < 2; i++) {
+		s->out[i].flags = wire_get_u32(r);
+		s->out[i].capture = wire_get_u64(r);
+		s->out[i].sink_at = r->next;
+		s->out[i].sink = wire_get_u32(r);
+		get_view(r, &s->out[i].prefix, MAX_NAME * 2);
+		if ((s->out[i].flags & ~(uint32_t)KNOWN_STREAM_FLAGS) != 0 ||
+		    s->out[i].capture > MAX_CAPTURE)
+			r->failed = 1;
+	}
+}
+
+int
+spec_read(const struct entry *e, struct spec *s)
+{
+	struct wire_reader r;
+	uint32_t i;
+
+	memset(s, 0, sizeof(*s));
+	wire_read(&r, e->data, e->len);
+	s->flags = wire_get_u32(&r);
+	get_view(&r, &s->name, MAX_NAME * 2);
+	read_user(&r, s);
+	s->umask = wire_get_u32(&r);
+	s->nice = wire_get_i32(&r);
+	s->limits = r;
+	skip_limits(&r);
+	get_path(&r, &s->directory, PATH_MAX);
+	get_path(&r, &s->launch, PATH_MAX);
+	s->words = r;
+	s->nwords = wire_get_count(&r, MAX_WORDS, 4);
+	for (i = 0; i < s->nwords; i++)
+		skip_word(&r, s, 0);
+	s->environment = r;
+	s->nenvironment = wire_get_count(&r, MAX_WORDS, 4);
+	for (i = 0; i < s->nenvironment; i++)
+		skip_word(&r, s, 1);
+	read_output(&r, s);
+	s->sockets = r;
+	i = wire_get_count(&r, MAX_PASSED_SOCKETS, 4);
+	if (s->nwords == 0 || (s->flags & ~(uint32_t)SPEC_ALL) != 0 ||
+	    (s->umask > 0777 && s->umask != NO_UMASK) ||
+	    (s->nice != NO_NICE && (s->nice < -40 || s->nice > 40)) ||
+	    /* Both would begin at descriptor 3. */
+	    (i > 0 && (s->flags & SPEC_KEEP_FDS_ABOUT)))
+		return -1;
+	while (i-- > 0)
+		(void)wire_get_u32(&r);
+	return wire_end(&r);
+}
+
+/* Where user and group of a file's entry stand. */
+static int
+read_file(const struct entry *e, size_t max, const uint8_t **user, size_t *len)
+{
+	struct wire_reader r;
+	struct view v;
+
+	wire_read(&r, e->data, e->len);
+	/* No path at all: there is no such log file. */
+	if (e->kind == ENTRY_LOGFILE && wire_get_u32(&r) == 0)
+		;
+	else {
+		wire_read(&r, e->data, e->len);
+		get_path(&r, &v, max);
+	}
+	if (e->kind == ENTRY_LOGFILE) {
+		(void)wire_get_bool(&r);
+		if (wire_get_u32(&r) > 07777)
+			return -1;
+	}
+	*user = r.next;
+	*len = r.left;
+	get_name(&r);
+	get_name(&r);
+	return wire_end(&r);
+}
+
+static int
+check_listen(const struct entry *e)
+{
+	struct wire_reader r;
+	struct view v;
+	uint32_t kind;
+
+	wire_read(&r, e->data, e->len);
+	if (e->kind == ENTRY_LISTEN) {
+		kind = wire_get_u8(&r);
+		if (kind != LISTENER_TCP && kind != LISTENER_UNIX)
+			return -1;
+		kind = kind == LISTENER_UNIX ? 1 : 4;
+	} else {
+		get_name(&r);
+		kind = wire_get_u8(&r);
+		if (kind != 1 && kind != 4 && kind != 6)
+			return -1;
+		if (wire_get_u8(&r) - 1U > 1)
+			return -1;
+	}
+	get_view(&r, &v, 64);
+	(void)wire_get_u16(&r);
+	if (kind == 1)
+		get_path(&r, &v, sizeof(((struct sockaddr_un *)0)->sun_path));
+	else
+		get_view(&r, &v, 0);
+	if (wire_get_u32(&r) > 0777 || wire_get_u32(&r) > INT32_MAX)
+		return -1;
+	if (e->kind == ENTRY_SOCKET)
+		(void)wire_get_bool(&r);
+	return wire_end(&r);
+}
+
+/* ---- staging --------------------------------------------------------------
+ */
+
+/* The index of this user among those of the table; 0 or -1. */
+static int
+add_cred(struct table *t, struct entry *e, const uint8_t *key, size_t len,
+    int explicit)
+{
+	static const uint8_t nobody_named[8]; /* user "", group "" */
+	struct cred *c;
+	uint32_t i;
+
+	e->cred = 0;
+	if (!explicit && len == sizeof(nobody_named) &&
+	    memcmp(key, nobody_named, len) == 0)
+		return 0;
+	for (i = 1; i < t->ncreds; i++) {
+		c = &t->creds[i];
+		if (c->keylen == len && c->explicit == explicit &&
+		    memcmp(c->key, key, len) == 0) {
+			e->cred = i;
+			return 0;
+		}
+	}
+	if (t->ncreds == MAX_CREDS)
+		return -1;
+	c = reallocarray(t->creds, (size_t)t->ncreds + 1, sizeof(*c));
+	if (c == NULL)
+		return -1;
+	t->creds = c;
+	c += t->ncreds;
+	memset(c, 0, sizeof(*c));
+	c->key = key;
+	c->keylen = len;
+	c->explicit = (uint8_t) explicit;
+	c->entry = (uint32_t)(e - t->entries);
+	e->cred = t->ncreds++;
+	return 0;
+}
+
+static int
+check_entry(struct table *t, struct entry *e)
+{
+	const uint8_t *user;
+	struct spec spec;
+	size_t len;
+
+	switch (e->kind) {
+	case ENTRY_SPEC:
+		if (spec_read(e, &spec) == -1)
+			return -1;
+		return add_cred(t, e, spec.user, spec.user_len,
+		    (spec.flags & SPEC_GROUPS) != 0);
+	case ENTRY_LOGFILE:
+	case ENTRY_UNIX:
+	case ENTRY_FILE:
+		len = e->kind == ENTRY_UNIX ?
+		    sizeof(((struct sockaddr_un *)0)->sun_path) :
+		    PATH_MAX;
+		if (read_file(e, len, &user, &len) == -1)
+			return -1;
+		return add_cred(t, e, user, len, 0);
+	default:
+		return check_listen(e);
+	}
+}
+
+/* Takes data over; 0, or -1 (the manager is lost). */
+static int
+add_entry(struct table *t, uint8_t kind, uint8_t *data, uint32_t len)
+{
+	struct entry *e;
+	uint32_t room;
+
+	if (t->count % 64 == 0) {
+		room = t->count + 64;
+		e = reallocarray(t->entries, room, sizeof(*e));
+		if (e == NULL) {
+			free(data);
+			return -1;
+		}
+		t->entries = e;
+	}
+	e = &t->entries[t->count++];
+	memset(e, 0, sizeof(*e));
+	e->fd = -1;
+	e->kind = kind;
+	e->data = data;
+	e->len = len;
+	t->bytes += len;
+	if (check_entry(t, e) == -1 && t->bad == NO_ENTRY)
+		t->bad = t->count - 1;
+	return 0;
+}
+
+/* BEGIN and DATA; the last DATA completes the entry. */
+static int
+entry_begin(struct table *t, uint8_t kind, uint32_t len)
+{
+	if (len == 0 || len > MAX_ENTRY_SIZE)
+		return -1;
+	t->partial = malloc(len);
+	if (t->partial == NULL)
+		return -1;
+	t->partial_len = len;
+	t->partial_have = 0;
+	t->partial_kind = kind;
+	return 0;
+}
+
+static int
+entry_data(struct table *t, struct wire_reader *r)
+{
+	const void *data;
+	uint8_t *whole;
+	size_t len;
+
+	data = wire_get_rest(r, &len);
+	if (t->partial == NULL || len == 0 ||
+	    len > t->partial_len - t->partial_have)
+		return -1;
+	memcpy(t->partial + t->partial_have, data, len);
+	t->partial_have += (uint32_t)len;
+	if (t->partial_have < t->partial_len)
+		return 0;
+	whole = t->partial;
+	t->partial = NULL;
+	return add_entry(t, t->partial_kind, whole, t->partial_len);
+}
+
+int
+table_message(struct table *t, uint32_t type, struct wire_reader *r)
+{
+	const void *data;
+	uint8_t *copy;
+	uint32_t i;
+	size_t len;
+	uint8_t kind;
+
+	if (type == IMSG_ENTRY_DATA)
+		return entry_data(t, r);
+	i = wire_get_u32(r);
+	kind = wire_get_u8(r);
+	if (r->failed || i != t->count || i >= MAX_ENTRIES ||
+	    t->partial != NULL || kind < ENTRY_SPEC || kind > ENTRY_SOCKET ||
+	    t->bytes > MAX_TABLE_SIZE)
+		return -1;
+	if (type == IMSG_ENTRY_BEGIN) {
+		len = wire_get_u32(r);
+		if (wire_end(r) == -1)
+			return -1;
+		return entry_begin(t, kind, (uint32_t)len);
+	}
+	data = wire_get_bytes(r, MAX_ENTRY_SIZE, &len);
+	if (wire_end(r) == -1 || len == 0)
+		return -1;
+	copy = malloc(len);
+	if (copy == NULL)
+		return -1;
+	memcpy(copy, data, len);
+	return add_entry(t, kind, copy, (uint32_t)len);
+}
+
+/* ---- links between entries ------------------------------------------------
+ */
+
+struct entry *
+table_socket(const struct table *t, const char *name, size_t len)
+{
+	struct wire_reader r;
+	struct view v;
+	uint32_t i;
+
+	for (i = 0; i < t->count; i++) {
+		if (t->entries[i].kind != ENTRY_SOCKET)
+			continue;
+		wire_read(&r, t->entries[i].data, t->entries[i].len);
+		get_view(&r, &v, MAX_NAME);
+		if (v.len == len && memcmp(v.text, name, len) == 0)
+			return &t->entries[i];
+	}
+	return NULL;
+}
+
+static int
+link_words(const struct table *t, struct wire_reader r)
+{
+	struct view v;
+	uint32_t i;
+	uint32_t j;
+	uint32_t n;
+	uint8_t kind;
+
+	for (i = wire_get_u32(&r); i > 0; i--) {
+		n = wire_get_u32(&r);
+		for (j = 0; j < n; j++) {
+			kind = wire_get_u8(&r);
+			get_view(&r, &v, MAX_STRING);
+			if (kind >= SEGMENT_SOCKET_FILENO &&
+			    kind <= SEGMENT_SOCKET_PATH &&
+			    table_socket(t, v.text, v.len) == NULL)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+/* Entries with one path share a sink; of several users, each has its own. */
+static void
+link_logfile(struct table *t, uint32_t i)
+{
+	struct wire_reader a;
+	struct wire_reader b;
+	struct view path;
+	struct view other;
+	struct entry *e;
+	uint32_t j;
+
+	e = &t->entries[i];
+	e->first = i;
+	wire_read(&a, e->data, e->len);
+	get_view(&a, &path, PATH_MAX);
+	for (j = 0; j < i; j++) {
+		if (t->entries[j].kind != ENTRY_LOGFILE)
+			continue;
+		wire_read(&b, t->entries[j].data, t->entries[j].len);
+		get_view(&b, &other, PATH_MAX);
+		if (path.len == 0 || other.len != path.len ||
+		    memcmp(path.text, other.text, path.len) != 0)
+			continue;
+		e->flags |= ENTRY_IS_SHARED;
+		t->entries[j].flags |= ENTRY_IS_SHARED;
+		if (t->entries[j].cred == e->cred && e->first == i)
+			e->first = t->entries[j].first;
+	}
+}
+
+static int
+link_spec(struct table *t, const struct spec *s)
+{
+	struct wire_reader r;
+	struct entry *file;
+	uint32_t i;
+
+	for (i = 0; i < 2; i++) {
+		if (s->out[i].sink == NO_ENTRY)
+			continue;
+		file = table_entry(t, s->out[i].sink, ENTRY_LOGFILE);
+		if (file == NULL)
+			return -1;
+		if (s->stdio[i + 1] == STDIO_PIPE) {
+			if (file->flags & ENTRY_IS_USED)
+				file->flags |= ENTRY_IS_SHARED;
+			file->flags |= ENTRY_IS_USED;
+		}
+	}
+	r = s->sockets;
+	for (i = wire_get_u32(&r); i > 0; i--)
+		if (table_entry(t, wire_get_u32(&r), ENTRY_SOCKET) == NULL)
+			return -1;
+	return link_words(t, s->words) == -1 ||
+		link_words(t, s->environment) == -1 ?
+	    -1 :
+	    0;
+}
+
+int
+table_links(struct table *t, uint32_t *bad)
+{
+	struct spec spec;
+	uint32_t i;
+
+	*bad = t->bad;
+	if (*bad != NO_ENTRY)
+		return -1;
+	for (i = 0; i < t->count; i++)
+		if (t->entries[i].kind == ENTRY_LOGFILE)
+			link_logfile(t, i);
+		else if (t->entries[i].kind == ENTRY_SPEC &&
+		    (spec_read(&t->entries[i], &spec) == -1 ||
+			link_spec(t, &spec) == -1)) {
+			*bad = i;
+			return -1;
+		}
+	return 0;
+}
+
+/* ---- comparing two tables --------------------------------------------------
+ */
+
+static int
+same_bytes(const struct entry *a, const struct entry *b)
+{
+	return a->kind == b->kind && a->len == b->len &&
+	    memcmp(a->data, b->data, a->len) == 0;
+}
+
+/* Do two indexes, each in its own table, mean the same? */
+static int
+same_link(
+    const struct table *ta, uint32_t a, const struct table *tb, uint32_t b)
+{
+	if (a >= ta->count || b >= tb->count)
+		return a == NO_ENTRY && b == NO_ENTRY;
+	return same_bytes(&ta->entries[a], &tb->entries[b]);
+}
+
+/* All but the indexes is compared as it stands, up to the last list. */
+static int
+same_spec(const struct table *ta, const struct entry *a, const struct table *tb,
+    const struct entry *b)
+{
+	struct spec sa;
+	struct spec sb;
+	const uint8_t *pa;
+	const uint8_t *pb;
+	uint32_t n;
+	int i;
+
+	if (spec_read(a, &sa) == -1 || spec_read(b, &sb) == -1)
+		return 0;
+	pa = a->data;
+	pb = b->data;
+	for (i = 0; i < 2; i++) {
+		if (sa.out[i].sink_at - pa != sb.out[i].sink_at - pb ||
+		    memcmp(pa, pb, (size_t)(sa.out[i].sink_at - pa)) != 0 ||
+		    !same_link(ta, sa.out[i].sink, tb, sb.out[i].sink))
+			return 0;
+		pa = sa.out[i].sink_at + sizeof(uint32_t);
+		pb = sb.out[i].sink_at + sizeof(uint32_t);
+	}
+	if (sa.sockets.next - pa != sb.sockets.next - pb ||
+	    memcmp(pa, pb, (size_t)(sa.sockets.next - pa)) != 0)
+		return 0;
+	n = wire_get_u32(&sa.sockets);
+	if (n != wire_get_u32(&sb.sockets))
+		return 0;
+	while (n-- > 0)
+		if (!same_link(ta, wire_get_u32(&sa.sockets), tb,
+			wire_get_u32(&sb.sockets)))
+			return 0;
+	return 1;
+}
+
+uint32_t
+table_same(const struct table *from, uint32_t i, const struct table *to)
+{
+	const struct entry *e;
+	uint32_t j;
+	uint32_t n;
+
+	if (i >= from->count)
+		return NO_ENTRY;
+	e = &from->entries[i];
+	for (n = 0; n < to->count; n++) {
+		/* Most have not moved. */
+		j = (i + n) % to->count;
+		if (to->entries[j].kind != e->kind ||
+		    to->entries[j].len != e->len)
+			continue;
+		if (e->kind == ENTRY_SPEC ?
+			same_spec(from, e, to, &to->entries[j]) :
+			same_bytes(e, &to->entries[j]))
+			return j;
+	}
+	return NO_ENTRY;
+}

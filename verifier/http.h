@@ -1,0 +1,76 @@
+#ifndef MUSTER_VERIFIER_HTTP_H
+#define MUSTER_VERIFIER_HTTP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <bsd/sys/queue.h>
+
+#include <curl/curl.h>
+
+#include "expect.h"
+#include "resolve.h"
+#include "target.h"
+#include "verifier.h"
+
+/* What http.c shares with http_check.c, http_handle.c and http_text.c. */
+
+/* What is made of a check's spec once. */
+struct http_check {
+	struct target target;
+	struct curl_slist *fields;
+	struct curl_slist *foreign; /* without secrets: for other origins */
+	unsigned int references;
+};
+
+struct http_run {
+	TAILQ_ENTRY(http_run) entry; /* in `pool` or `drains` */
+	struct check *check; /* NULL: decided, or in the pool */
+	struct http_check *http;
+	CURL *easy;
+	struct curl_slist *resolve;
+	struct target hop; /* where a redirect led to; url NULL: nowhere yet */
+	struct expect expect;
+	char *location;
+	uint64_t drain_end;
+	size_t head_len;
+	size_t drained;
+	unsigned int hops;
+	int open_error; /* see http_loop_adopt() */
+	int active; /* libcurl is at it */
+	int shard; /* see http_loop_add() */
+	int connected;
+	int in_head; /* a status line has come, its blank line has not */
+	int answered; /* the head of the final answer is complete */
+	int redirect; /* that answer is to be followed */
+	int as_get; /* a redirect has changed the method */
+	int foreign; /* a redirect has left the check's origin */
+	char error[CURL_ERROR_SIZE];
+};
+
+/* ---- http_check.c ------------------------------------------------------ */
+
+/* struct prober */
+const char *http_check_prepare(struct check *, char *problem);
+void http_check_forget(struct check *);
+void http_check_unref(struct http_check *);
+
+/* ---- http_handle.c ----------------------------------------------------- */
+
+/* Sets what is the same for all attempts; the callbacks get the run. */
+void http_handle_init(
+    struct http_run *, curl_write_callback header, curl_write_callback body);
+/* Sets what differs between attempts and hops. */
+void http_handle_request(struct http_run *, const struct target *);
+/* What the resolver has said about the target's host.  0 or -1. */
+int http_handle_addresses(
+    struct http_run *, const struct target *, const struct addresses *);
+/* Does the method announce content, which is empty with us? */
+int http_sends_body(const char *method);
+
+/* ---- http_text.c ------------------------------------------------------- */
+
+/* Why a transfer has failed, in our words where libcurl's are not for all. */
+void http_describe(const struct http_run *, CURLcode, char *buf, size_t size);
+
+#endif
