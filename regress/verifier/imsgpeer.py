@@ -182,6 +182,14 @@ class Component:
         theirs.close()
         return Peer(ours)
 
+    def asks(self, timeout=5):
+        """The next message to the parent that is not a line for the log."""
+        end = time.monotonic() + timeout
+        while True:
+            m = self.parent.receive(max(0, end - time.monotonic()))
+            if m is None or m.kind != IMSG_LOG:
+                return m
+
     def wait(self, timeout=10):
         return self.popen.wait(timeout)
 

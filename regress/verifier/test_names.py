@@ -10,7 +10,7 @@ import harness
 import imsgpeer
 from imsgpeer import (CHECK_TCP, IMSG_RESOLVE, IMSG_RESOLVED,
                       IMSG_RESOLVER_WANTED, MS, ROLE_RESOLVER, ROLE_VERIFIER,
-                      Component, Peer, i32, text, u8, u32)
+                      Component, i32, text, u8, u32)
 from servers import answers, response, silent
 
 EAI_AGAIN, EAI_NONAME = -3, -2
@@ -32,7 +32,7 @@ class Resolver:
         self.peer = None
 
     def wanted(self):
-        m = self.verifier.parent.receive(5 * harness.SLOW)
+        m = self.verifier.asks(5 * harness.SLOW)
         assert m and m.kind == IMSG_RESOLVER_WANTED and not m.payload
         self.peer = self.verifier.connect(ROLE_RESOLVER)
         return self
@@ -213,7 +213,7 @@ def test_resolver_is_replaced(verifier, resolver):
     i32(0) + u32(2) + u8(4) + text(b"abcd"),
     i32(0) + u32(0xffffffff), i32(0) + u32(1) + u8(4) + u32(0xffffffff),
     addresses("127.0.0.1") + b"x",
-])
+], ids=range(12))
 def test_malformed_answers(verifier, resolver, payload):
     number = verifier.start("http://x.example:1/", interval=10 * MS)
     m = resolver.wanted().asked()
@@ -351,7 +351,7 @@ def test_both_programs(verifier, real, serve):
         pytest.skip("/etc/hosts has no other name of 127.0.0.1")
     server = serve(answers(response(200)))
     number = verifier.start(f"http://{name}:{server.port}/")
-    m = verifier.parent.receive(5 * harness.SLOW)
+    m = verifier.asks(5 * harness.SLOW)
     assert m.kind == IMSG_RESOLVER_WANTED
     ours, theirs = socket.socketpair()
     real.parent.send(imsgpeer.IMSG_PEER, 0, u8(ROLE_VERIFIER) + u32(0),
@@ -391,7 +391,3 @@ def test_tcp_beside_a_dead_address(verifier, resolver, serve):
         assert a.passed and 200 < a.elapsed / MS < 1500 * harness.SLOW
         for s in fill:
             s.close()
-
-
-def test_peer_is_a_peer():
-    assert Peer     # used by test_hostile.py, kept in one place

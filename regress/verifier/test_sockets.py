@@ -80,13 +80,10 @@ def test_tcp_nonsense(verifier):
 
 def asked(verifier, timeout=5):
     """The next IMSG_UNIX_CONNECT."""
-    end = time.monotonic() + timeout * harness.SLOW
-    while True:
-        m = verifier.parent.receive(end - time.monotonic())
-        assert m, "the parent was not asked"
-        if m.kind == IMSG_UNIX_CONNECT:
-            assert m.take("I") == ENTRY and not m.payload
-            return m
+    m = verifier.asks(timeout * harness.SLOW)
+    assert m and m.kind == IMSG_UNIX_CONNECT, "the parent was not asked"
+    assert m.take("I") == ENTRY and not m.payload
+    return m
 
 
 def give(verifier, m, error=0, path=None):
