@@ -6,7 +6,7 @@
  *
  * IMSG_FEED_CONFIG:
  *	str version, str boot, u32 pid of musterd, i64 started (wall, ns)
- *	u32 owner uid
+ *	u32 owner uid, str directory, str user (of musterd)
  *	u32 n, n * u32		allowed uids;  u32 n, n * u32 allowed gids
  *	u32 n, n * str		allow-hosts;  u32 n, n * str allow-origins
  *
@@ -18,8 +18,9 @@
  *	i64 started (wall ns, 0 never), u32 restarts
  *	u32 slot (its stream cells, see stream.h; NO_ENTRY none)
  *	u8 streams: 0 none, 1 stdout (stderr joined), 2 stdout and stderr
- *	str job ("default.web"), str command (pymanager's one line)
- *	u32 n, n * str		args;  str cwd;  str user
+ *	str job ("default.web")
+ *	u32 n, n * str		words: program and arguments
+ *	str cwd, str user	"" = musterd's own
  *	u8 has verifier; if 1: str kind, u32 attempts, str last, u64 elapsed ns
  */
 

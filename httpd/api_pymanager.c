@@ -32,7 +32,7 @@ put_process(const struct replica_process *p)
 	json_key(&out, "id");
 	json_int(&out, p->id);
 	json_key(&out, "command");
-	json_string(&out, p->command, p->command_len);
+	replica_command(p, &out);
 	json_key(&out, "status");
 	json_text(&out, running ? "running" : "terminated");
 	if (running) {

@@ -264,10 +264,10 @@ put_args(const struct replica_process *p)
 	size_t len;
 	uint32_t i;
 
-	wire_read(&r, p->args, p->args_len);
+	wire_read(&r, p->words, p->words_len);
 	json_key(&out, "args");
 	json_open(&out, '[');
-	for (i = 0; i < p->nargs; i++) {
+	for (i = 0; i < p->nwords; i++) {
 		s = wire_get_view(&r, MAX_BLOB_SIZE, &len);
 		/* The first word is the program. */
 		if (s != NULL && i > 0)
@@ -317,12 +317,18 @@ put_process(const struct replica_process *p)
 	json_int(&out, p->restarts);
 	put_verifier(p);
 	json_key(&out, "command");
-	json_string(&out, p->command, p->command_len);
+	replica_command(p, &out);
 	put_args(p);
 	json_key(&out, "cwd");
-	json_string(&out, p->cwd, p->cwd_len);
+	if (p->cwd_len == 0)
+		json_text(&out, replica.directory);
+	else
+		json_string(&out, p->cwd, p->cwd_len);
 	json_key(&out, "user");
-	json_string(&out, p->user, p->user_len);
+	if (p->user_len == 0)
+		json_text(&out, replica.user);
+	else
+		json_string(&out, p->user, p->user_len);
 	json_key(&out, "streams");
 	json_open(&out, '[');
 	if (p->streams >= 1)

@@ -50,11 +50,9 @@ struct replica_process {
 	uint8_t streams;
 	const char *job;
 	size_t job_len;
-	const char *command;
-	size_t command_len;
-	uint32_t nargs;
-	const uint8_t *args; /* wire strings */
-	size_t args_len;
+	uint32_t nwords;
+	const uint8_t *words; /* wire strings */
+	size_t words_len;
 	const char *cwd;
 	size_t cwd_len;
 	const char *user;
@@ -76,6 +74,8 @@ struct replica {
 	uint32_t pid;
 	int64_t started;
 	uint32_t owner;
+	char *directory;
+	char *user;
 	uint32_t *uids;
 	uint32_t nuids;
 	uint32_t *gids;
@@ -100,6 +100,8 @@ int replica_find(uint32_t id, struct replica_process *);
 /* Walks in order of ids: start with 0; 1 while there is one. */
 int replica_next(size_t *cursor, struct replica_process *);
 size_t replica_count(void);
+/* pymanager's one line: the words joined by blanks. */
+void replica_command(const struct replica_process *, struct json *);
 
 /* ---- client.c: connections ------------------------------------------ */
 
@@ -150,8 +152,7 @@ struct answer {
 };
 
 /* `peer` is what accept(2) told; taken over: fd. */
-struct client *client_new(
-    int fd, int unix_socket, const struct sockaddr *peer);
+struct client *client_new(int fd, int unix_socket, const struct sockaddr *peer);
 void client_free(struct client *);
 /* The answer to the current request is complete: goes on with the next. */
 void client_done(struct client *);

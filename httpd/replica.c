@@ -116,12 +116,11 @@ decode_strings(struct replica_process *p, struct wire_reader *r)
 	uint32_t i;
 
 	p->job = wire_get_view(r, MAX_BLOB_SIZE, &p->job_len);
-	p->command = wire_get_view(r, MAX_BLOB_SIZE, &p->command_len);
-	p->nargs = wire_get_count(r, MAX_STRINGS, 4);
-	p->args = r->next;
-	for (i = 0; i < p->nargs; i++)
-		(void)wire_get_view(r, MAX_BLOB_SIZE, &p->args_len);
-	p->args_len = r->failed ? 0 : (size_t)(r->next - p->args);
+	p->nwords = wire_get_count(r, MAX_STRINGS, 4);
+	p->words = r->next;
+	for (i = 0; i < p->nwords; i++)
+		(void)wire_get_view(r, MAX_BLOB_SIZE, &p->words_len);
+	p->words_len = r->failed ? 0 : (size_t)(r->next - p->words);
 	p->cwd = wire_get_view(r, MAX_BLOB_SIZE, &p->cwd_len);
 	p->user = wire_get_view(r, MAX_BLOB_SIZE, &p->user_len);
 	p->has_verifier = (uint8_t)wire_get_bool(r);
@@ -276,6 +275,10 @@ got_config(struct wire_reader *r)
 	replica.pid = wire_get_u32(r);
 	replica.started = wire_get_i64(r);
 	replica.owner = wire_get_u32(r);
+	free(replica.directory);
+	replica.directory = wire_get_strdup(r, MAX_BLOB_SIZE);
+	free(replica.user);
+	replica.user = wire_get_strdup(r, MAX_BLOB_SIZE);
 	free(replica.uids);
 	replica.uids = numbers(r, &replica.nuids);
 	free(replica.gids);
@@ -379,4 +382,28 @@ size_t
 replica_count(void)
 {
 	return table.count;
+}
+
+void
+replica_command(const struct replica_process *p, struct json *j)
+{
+	static char line[2 * MAX_BLOB_SIZE];
+	struct wire_reader r;
+	const char *s;
+	size_t len;
+	size_t n;
+	uint32_t i;
+
+	n = 0;
+	wire_read(&r, p->words, p->words_len);
+	for (i = 0; i < p->nwords; i++) {
+		s = wire_get_view(&r, MAX_BLOB_SIZE, &len);
+		if (s == NULL || n + len + 1 > sizeof(line))
+			break;
+		if (i > 0)
+			line[n++] = ' ';
+		memcpy(line + n, s, len);
+		n += len;
+	}
+	json_string(j, line, n);
 }

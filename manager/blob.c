@@ -43,6 +43,9 @@ blob_process(struct process *p)
 {
 	struct wire w;
 
+	/* That all go down is in the global blob. */
+	if (shutting_down())
+		return;
 	if (is_default(p)) {
 		if (p->stored)
 			send_blob(KEY_PROCESS | p->id, NULL);

@@ -27,14 +27,14 @@ struct config_arena {
 
 /* ---- memory --------------------------------------------------------- */
 
-void *
-config_alloc(struct config *c, size_t len)
+/* Strings need no alignment, and most of what is kept are strings. */
+static void *
+arena_take(struct config *c, size_t len)
 {
 	struct config_arena *a;
 	size_t size;
 	void *p;
 
-	len = (len + 15) & ~(size_t)15;
 	a = c->arena;
 	if (a == NULL || a->size - a->used < len) {
 		size = len > CHUNK / 4 ? len : CHUNK;
@@ -56,6 +56,17 @@ config_alloc(struct config *c, size_t len)
 	return p;
 }
 
+void *
+config_alloc(struct config *c, size_t len)
+{
+	if (c->arena != NULL) {
+		c->arena->used = (c->arena->used + 15) & ~(size_t)15;
+		if (c->arena->used > c->arena->size)
+			c->arena->used = c->arena->size;
+	}
+	return arena_take(c, len);
+}
+
 char *
 config_strdup(struct config *c, const char *s)
 {
@@ -63,7 +74,7 @@ config_strdup(struct config *c, const char *s)
 	char *copy;
 
 	len = strlen(s) + 1;
-	copy = config_alloc(c, len);
+	copy = arena_take(c, len);
 	memcpy(copy, s, len);
 	return copy;
 }
@@ -82,7 +93,7 @@ config_printf(struct config *c, const char *fmt, ...)
 	va_end(ap);
 	if (n < 0)
 		abort();
-	s = config_alloc(c, (size_t)n + 1);
+	s = arena_take(c, (size_t)n + 1);
 	(void)vsnprintf(s, (size_t)n + 1, fmt, again);
 	va_end(again);
 	return s;

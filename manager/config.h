@@ -40,8 +40,8 @@ struct segment_text {
 
 struct word {
 	char *source; /* as written, for display */
-	struct segment_text *segments;
-	size_t nsegments;
+	struct segment_text *segments; /* only if something is replaced */
+	size_t nsegments; /* 0: the word is its source */
 };
 
 struct words {
@@ -173,11 +173,11 @@ struct job_config {
 			     * `command` split as a shell splits) */
 	char *command_line; /* executable and arguments joined by blanks */
 	int shell; /* 1: run by `shell_program` -c */
-	char *shell_program; /* resolved: /bin/sh, or what was named */
+	const char *shell_program; /* resolved: /bin/sh, or what was named */
 	char *working_directory; /* absolute */
 	struct words environment; /* NAME=VALUE */
 	char *environment_file; /* as given */
-	char *environment_shell; /* the shell that sources it */
+	const char *environment_shell; /* the shell that sources it */
 	int clear_environment;
 	char *user;
 	char *group;

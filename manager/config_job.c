@@ -523,12 +523,12 @@ read_job(struct loader *l, const struct doc_node *n)
 	l->append = 0;
 	config_group(l, &group_job, c, n);
 	if (c->shell && c->shell_program == NULL)
-		c->shell_program = config_strdup(l->config,
-		    l->default_shell != NULL ? l->default_shell : "/bin/sh");
-	c->environment_shell = config_strdup(l->config,
-	    l->shell_given == 2 && c->shell_program != NULL ? c->shell_program :
-		l->default_shell != NULL                    ? l->default_shell :
-							      "/bin/sh");
+		c->shell_program =
+		    l->default_shell != NULL ? l->default_shell : "/bin/sh";
+	c->environment_shell = l->shell_given == 2 && c->shell_program != NULL ?
+	    c->shell_program :
+	    l->default_shell != NULL ? l->default_shell :
+				       "/bin/sh";
 	read_words(l, c, n);
 	read_output(l, c);
 	read_stop(l, c);

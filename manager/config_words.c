@@ -60,7 +60,7 @@ word_make(struct loader *l, const struct doc_node *n, const char *text,
 		s += len;
 		from = s;
 	}
-	if (*from != '\0' || w->nsegments == 0)
+	if (*from != '\0' && w->nsegments > 0)
 		add_segment(l, w, SEGMENT_TEXT, from, strlen(from));
 	if (w->nsegments > MAX_SEGMENTS)
 		config_error(l, n, "too many replacements in one word");

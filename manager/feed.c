@@ -14,6 +14,8 @@
  * visible in the shared page once it has been handed to every worker.
  */
 
+#define SHUTDOWN_PAUSE (100 * MILLISECOND)
+
 const char *
 process_state_name(unsigned int state)
 {
@@ -93,14 +95,12 @@ put_process(struct wire *w, const struct process *p)
 	wire_put_u32(w, p->generation == 0 ? NO_ENTRY : p->slot);
 	wire_put_u8(w, (uint8_t)streams_of(c));
 	wire_put_str(w, p->job->name);
-	wire_put_str(w, c->command_line);
 	wire_put_u32(w, (uint32_t)c->words.count);
 	for (i = 0; i < c->words.count; i++)
 		wire_put_str(w, c->words.list[i].source);
-	wire_put_str(w,
-	    c->working_directory != NULL ? c->working_directory :
-					   mgr.snapshot->directory);
-	wire_put_str(w, c->user != NULL ? c->user : mgr.snapshot->user);
+	/* "" stands for musterd's own, see FEED_CONFIG. */
+	wire_put_str(w, c->working_directory);
+	wire_put_str(w, c->user);
 	d = p->verdict;
 	wire_put_u8(w, d != NULL);
 	if (d == NULL)
@@ -165,6 +165,8 @@ put_config(struct wire *w)
 	wire_put_u32(w, mgr.snapshot->pid);
 	wire_put_i64(w, (int64_t)mgr.snapshot->started_wall);
 	wire_put_u32(w, mgr.snapshot->uid);
+	wire_put_str(w, mgr.snapshot->directory);
+	wire_put_str(w, mgr.snapshot->user);
 	put_numbers(w, &mgr.config->http.allow_users);
 	put_numbers(w, &mgr.config->http.allow_groups);
 	put_strings(w, &mgr.config->http.allow_hosts);
@@ -231,6 +233,22 @@ publish(void)
 		__atomic_store_n(mgr.page, mgr.sequence, __ATOMIC_RELEASE);
 }
 
+/* While a thousand processes go down the workers are told now and then. */
+static int
+feed_may_wait(void)
+{
+	static uint64_t last;
+	uint64_t now;
+
+	if (!shutting_down() || mgr.dirty_status)
+		return 0;
+	now = now_mono();
+	if (now - last < SHUTDOWN_PAUSE)
+		return 1;
+	last = now;
+	return 0;
+}
+
 void
 feed_flush(void)
 {
@@ -238,6 +256,8 @@ feed_flush(void)
 	struct wire w;
 
 	if (STAILQ_EMPTY(&mgr.dirty) && !mgr.dirty_status)
+		return;
+	if (feed_may_wait())
 		return;
 	wire_init(&w);
 	mgr.sequence++;

@@ -39,8 +39,7 @@ job_init(struct job *job, struct job_config *c)
 	unsigned int i;
 
 	job->config = c;
-	if (snprintf(job->name, sizeof(job->name), "default.%s", c->name) >=
-	    (int)sizeof(job->name))
+	if (asprintf(&job->name, "default.%s", c->name) == -1)
 		return -1;
 	job->nprocesses = c->instances;
 	job->processes = calloc(c->instances + 1, sizeof(*job->processes));
@@ -71,16 +70,8 @@ runner_job_config(void)
 	if (c->words.list == NULL)
 		return NULL;
 	c->words.count = n;
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n; i++)
 		c->words.list[i].source = mgr.snapshot->command[i];
-		c->words.list[i].segments =
-		    calloc(1, sizeof(*c->words.list[i].segments));
-		if (c->words.list[i].segments == NULL)
-			return NULL;
-		c->words.list[i].nsegments = 1;
-		c->words.list[i].segments[0].kind = SEGMENT_TEXT;
-		c->words.list[i].segments[0].text = mgr.snapshot->command[i];
-	}
 	c->umask = NO_UMASK;
 	c->nice = NO_NICE;
 	c->instances = 1;

@@ -1,6 +1,7 @@
 #include <sys/mman.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -644,6 +645,9 @@ static int
 sealed(void)
 {
 	mgr.phase = PHASE_ADOPTING;
+	stage_end();
+	snapshot_release(mgr.snapshot);
+	(void)malloc_trim(0);
 	if (mgr.birth == BIRTH_BOOT &&
 	    (mgr.snapshot->flags & (SNAPSHOT_DAEMON | SNAPSHOT_DAEMON_WAIT)) ==
 		SNAPSHOT_DAEMON)

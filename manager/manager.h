@@ -58,7 +58,7 @@ enum want {
 
 struct job {
 	struct job_config *config;
-	char name[MAX_NAME + 16]; /* "default.web" */
+	char *name; /* "default.web" */
 	struct process **processes; /* by instance */
 	unsigned int nprocesses;
 	unsigned int nverified; /* processes that were verified once */
@@ -293,6 +293,8 @@ int world_message(struct imsg *);
 
 /* Gives all entries their numbers; sends them unless this is a crash. */
 int stage_all(int send);
+/* Sealed: nobody is to blame any more. */
+void stage_end(void);
 /* Adds what a refused entry means to a report. */
 void stage_blame(
     struct config_report *, uint32_t entry, uint8_t stage, int32_t error);

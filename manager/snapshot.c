@@ -111,12 +111,25 @@ free_list(char **list, size_t count)
 }
 
 void
+snapshot_release(struct snapshot *s)
+{
+	free_list(s->environment, s->nenvironment);
+	s->environment = NULL;
+	s->nenvironment = 0;
+	if (s->map != NULL)
+		(void)munmap(s->map, s->map_len);
+	s->map = NULL;
+	s->bytes = NULL;
+	s->len = 0;
+}
+
+void
 snapshot_free(struct snapshot *s)
 {
 	if (s == NULL)
 		return;
+	snapshot_release(s);
 	free_list(s->command, s->ncommand);
-	free_list(s->environment, s->nenvironment);
 	free(s->user);
 	free(s->home);
 	free(s->directory);
@@ -124,8 +137,6 @@ snapshot_free(struct snapshot *s)
 	free(s->socket);
 	free(s->logfile);
 	free(s->path);
-	if (s->map != NULL)
-		(void)munmap(s->map, s->map_len);
 	free(s);
 }
 

@@ -42,6 +42,8 @@ struct snapshot {
 /* Takes fd over.  NULL with errno set (EINVAL: malformed). */
 struct snapshot *snapshot_open(int fd);
 void snapshot_free(struct snapshot *);
+/* The file's bytes and the environment are not needed any more. */
+void snapshot_release(struct snapshot *);
 /* Value of a variable of musterd's environment, or NULL. */
 const char *snapshot_getenv(const struct snapshot *, const char *name);
 

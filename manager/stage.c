@@ -115,11 +115,21 @@ put_special_word(struct wire *w, enum segment kind)
 	wire_put_str(w, "");
 }
 
+static uint32_t
+segments_of(const struct word *word)
+{
+	return word->nsegments == 0 ? 1 : (uint32_t)word->nsegments;
+}
+
 static void
 put_segments(struct wire *w, const struct word *word)
 {
 	size_t i;
 
+	if (word->nsegments == 0) {
+		wire_put_u8(w, SEGMENT_TEXT);
+		wire_put_str(w, word->source);
+	}
 	for (i = 0; i < word->nsegments; i++) {
 		wire_put_u8(w, word->segments[i].kind);
 		wire_put_str(w, word->segments[i].text);
@@ -129,7 +139,7 @@ put_segments(struct wire *w, const struct word *word)
 static void
 put_word(struct wire *w, const struct word *word)
 {
-	wire_put_u32(w, (uint32_t)word->nsegments);
+	wire_put_u32(w, segments_of(word));
 	put_segments(w, word);
 }
 
@@ -142,7 +152,7 @@ put_joined_word(struct wire *w, const struct words *words)
 
 	n = (uint32_t)words->count - 1;
 	for (i = 0; i < words->count; i++)
-		n += (uint32_t)words->list[i].nsegments;
+		n += segments_of(&words->list[i]);
 	wire_put_u32(w, n);
 	for (i = 0; i < words->count; i++) {
 		if (i > 0) {
@@ -550,6 +560,15 @@ stage_all(int send)
 	(void)manager_send(IMSG_SEAL, 0, &w);
 	wire_free(&w);
 	return 0;
+}
+
+void
+stage_end(void)
+{
+	free(blames);
+	blames = NULL;
+	nentries = 0;
+	room = 0;
 }
 
 void
