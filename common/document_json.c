@@ -7,6 +7,7 @@
  * a file of 3 MB (a million times "{},": measured with 2.14).
  */
 
+#include <errno.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -144,6 +145,17 @@ string_end(struct json_scan *s)
 	return p + 1;
 }
 
+/*
+ * Has jansson decode the token of len bytes at p.  On failure errno is ENOMEM
+ * if memory ran out, which *why does not tell.
+ */
+static json_t *
+decode(const struct json_scan *s, size_t len, size_t flags, json_error_t *why)
+{
+	errno = 0;
+	return json_loadb(s->p, len, JSON_DECODE_ANY | flags, why);
+}
+
 /* Reports why jansson refused the string at p. */
 static void
 string_fail(const struct json_scan *s, const json_error_t *why)
@@ -153,6 +165,10 @@ string_fail(const struct json_scan *s, const json_error_t *why)
 	char shown[DOC_SHOWN];
 	char *near;
 
+	if (errno == ENOMEM) {
+		(void)doc_fail(s->b, 0, 0, "out of memory");
+		return;
+	}
 	if (why->column > 0)
 		column += (unsigned)why->column - 1;
 	if (json_error_code(why) == json_error_null_character) {
@@ -177,7 +193,7 @@ decode_string(struct json_scan *s, size_t len, uint32_t *size)
 	const char *copy;
 	json_t *json;
 
-	json = json_loadb(s->p, len, JSON_DECODE_ANY, &why);
+	json = decode(s, len, 0, &why);
 	if (json == NULL) {
 		string_fail(s, &why);
 		return NULL;
@@ -221,6 +237,8 @@ number_fail(const struct json_scan *s, size_t len, const json_error_t *why)
 	const char *what = "invalid number";
 	char shown[DOC_SHOWN];
 
+	if (errno == ENOMEM)
+		return doc_fail(s->b, 0, 0, "out of memory");
 	if (json_error_code(why) == json_error_numeric_overflow)
 		what = "number is out of range";
 	return doc_fail(s->b, s->line, s->column, "%s: %s", what,
@@ -234,11 +252,10 @@ read_number(struct json_scan *s, size_t len, struct doc_node *node)
 	json_error_t why;
 	json_t *json;
 
-	json = json_loadb(s->p, len, JSON_DECODE_ANY, &why);
+	json = decode(s, len, 0, &why);
 	if (json == NULL &&
 	    json_error_code(&why) == json_error_numeric_overflow)
-		json = json_loadb(
-		    s->p, len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &why);
+		json = decode(s, len, JSON_DECODE_INT_AS_REAL, &why);
 	if (json == NULL)
 		return number_fail(s, len, &why);
 	if (json_is_integer(json)) {
