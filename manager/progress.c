@@ -139,7 +139,7 @@ progress_process(struct process *p)
 	if (!active || p->job->hidden || on_terminal())
 		return;
 	/* One line for what is final; attempts that fail are many. */
-	if (!p->listed && p->state == STATE_STARTING)
+	if (!p->listed && p->state != STATE_FAILED && !mgr.launch_failed)
 		return;
 	n = row(p, text, sizeof(text) - 1);
 	if (n < 0)
