@@ -16,8 +16,8 @@ struct sandbox_options {
 	int drop; /* started as root: chroot, setgroups, setresgid/uid */
 	uid_t uid;
 	gid_t gid;
-	const char *root; /* empty directory for chroot, when drop */
-	int trap; /* debug: SECCOMP_RET_TRAP, names the refused call */
+	const char *root; /* empty directory of root's for chroot, when drop */
+	int trap; /* debug: names a refused call on descriptor 2, exit 159 */
 };
 
 /*
@@ -27,10 +27,12 @@ struct sandbox_options {
  * no_new_privs, Landlock as far as the kernel has it, seccomp allow-list
  * with KILL_PROCESS.  Must be called before a byte from outside is read.
  * On failure of a step that must hold: fatal().  Landlock is best effort
- * (kernels before 5.13 have none, 6.1 has no TCP rules).
+ * (kernels before 5.13 have none, 6.1 has no TCP rules).  The resolver keeps
+ * the root directory, since getaddrinfo(3) reads files of /etc each time:
+ * Landlock leaves it those and no others.
  */
 void sandbox_enter(const struct sandbox_options *);
-/* Number of system calls that the filter of a role allows. */
+/* Number of system calls (OpenBSD: promises) that a role is allowed. */
 int sandbox_count(enum sandbox_role);
 
 #endif

@@ -596,8 +596,8 @@ too_long_test(void **state)
 	(void)state;
 	before = open_fds();
 	pair_open(&p, 0, 0, 0);
-	assert_int_equal(
-	    channel_send(p.a.c, 1, 0, dup(STDIN_FILENO), data, sizeof(data)),
+	assert_int_equal(channel_send(p.a.c, 1, 0, fcntl(0, F_DUPFD_CLOEXEC, 3),
+			     data, sizeof(data)),
 	    -1);
 	settle(&p);
 	assert_int_equal(p.a.lost, 1);
@@ -622,7 +622,8 @@ wire_test(void **state)
 	assert_int_equal(p.b.bytes, 12);
 	w.failed = 1;
 	assert_int_equal(
-	    channel_send_wire(p.a.c, 1, 0, dup(STDIN_FILENO), &w), -1);
+	    channel_send_wire(p.a.c, 1, 0, fcntl(0, F_DUPFD_CLOEXEC, 3), &w),
+	    -1);
 	settle(&p);
 	assert_int_equal(p.a.lost, 1);
 	wire_free(&w);

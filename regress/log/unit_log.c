@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,14 +31,15 @@ static int recurse;
 static void
 sink(enum log_level level, const char *text)
 {
+	const char *end;
 	unsigned long n;
-	char *end;
 
 	lines++;
 	last_level = level;
 	assert_true(strlcpy(last, text, sizeof(last)) < sizeof(last));
 	assert_null(strpbrk(text, "\n\r\033"));
-	n = strtoul(text, &end, 10);
+	for (n = 0, end = text; *end >= '0' && *end <= '9'; end++)
+		n = n * 10 + (unsigned long)(*end - '0');
 	if (strcmp(end, " messages were dropped before the next one") == 0) {
 		drops++;
 		dropped += n;
@@ -188,7 +190,7 @@ in_child(void (*function)(void), char *text, size_t size)
 	int fds[2];
 	int status;
 
-	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	pid = fork();
 	assert_int_not_equal(pid, -1);
 	if (pid == 0) {

@@ -61,7 +61,8 @@ layout_test(void **state)
 	(void)state;
 	n = 2;
 	memcpy(expected, &n, sizeof(n));
-	memcpy(expected + 4, "ab", 2);
+	expected[4] = 'a';
+	expected[5] = 'b';
 	expected[6] = 9;
 	n = 0;
 	memcpy(expected + 7, &n, sizeof(n));
