@@ -84,6 +84,13 @@ api_v1_healthz(struct request *q)
 	    q->client, 200, "text/plain; charset=utf-8", "ok\n", 3, NULL, 0);
 }
 
+void
+api_v1_openapi(struct request *q)
+{
+	respond(q->client, 200, "application/json", openapi_json,
+	    openapi_json_len(), NULL, 0);
+}
+
 /* ---- ready ------------------------------------------------------------ */
 
 static void

@@ -220,6 +220,10 @@ int query_get(const struct client *, const char *buf, const char *key,
 /* Does Accept (or its absence) admit this type by name? */
 int accepts(const struct client *, const char *buf, const char *type);
 
+/* etc/openapi.json (openapi.c) */
+extern const unsigned char openapi_json[];
+size_t openapi_json_len(void);
+
 /* ---- api_pymanager.c, api_v1.c, stream.c ---------------------------- */
 
 void api_root(struct request *);
@@ -227,6 +231,7 @@ void api_status(struct request *);
 void api_restart(struct request *);
 void api_v1(struct request *);
 void api_v1_ready(struct request *);
+void api_v1_openapi(struct request *);
 void api_v1_healthz(struct request *);
 void api_v1_processes(struct request *);
 void api_v1_process(struct request *);

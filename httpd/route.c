@@ -22,6 +22,7 @@ static const struct route routes[] = {
     {{"v1", NULL}, GET, "GET", api_v1},
     {{"v1", "ready", NULL}, GET, "GET", api_v1_ready},
     {{"v1", "healthz", NULL}, GET, "GET", api_v1_healthz},
+    {{"v1", "openapi.json", NULL}, GET, "GET", api_v1_openapi},
     {{"v1", "processes", NULL}, GET, "GET", api_v1_processes},
     {{"v1", "processes", "*", NULL}, GET, "GET", api_v1_process},
     {{"v1", "processes", "*", "streams", "*", NULL}, GET, "GET", api_v1_stream},

@@ -235,6 +235,7 @@ launch_done(void)
 	feed_status_changed();
 	blob_global();
 	progress_end();
+	notify_ready();
 	if (mgr.snapshot->flags & SNAPSHOT_DAEMON_WAIT)
 		manager_daemon_ready(0);
 	if (runner_job != NULL)

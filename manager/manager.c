@@ -96,6 +96,7 @@ flush_cb(int fd, short ev, void *arg)
 	(void)ev;
 	(void)arg;
 	launch_run();
+	notify_status();
 	feed_flush();
 	shutdown_check();
 }
@@ -646,6 +647,7 @@ sealed(void)
 {
 	mgr.phase = PHASE_ADOPTING;
 	stage_end();
+	notify_begin();
 	snapshot_release(mgr.snapshot);
 	(void)malloc_trim(0);
 	if (mgr.birth == BIRTH_BOOT &&

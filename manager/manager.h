@@ -270,6 +270,13 @@ void tail_request(struct process *);
 void tail_done(uint32_t id, const void *, size_t);
 int tail_pending(void);
 
+/* ---- notify.c: sd_notify -------------------------------------------- */
+
+void notify_begin(void); /* before the snapshot is released */
+void notify_status(void);
+void notify_ready(void);
+void notify_stopping(void);
+
 /* ---- feed.c --------------------------------------------------------- */
 
 void feed_worker(unsigned int worker); /* the whole snapshot */

@@ -35,6 +35,7 @@ shutdown_begin(int code)
 	feed_status_changed();
 	blob_global();
 	progress_end();
+	notify_stopping();
 	for (i = 0; i < mgr.nprocesses; i++)
 		process_event(mgr.processes[i], EVENT_STOP);
 	manager_later();
