@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "../common/imsg.h"
@@ -7,12 +8,12 @@
 /*
  * State that outlives this manager: a blob for each process and one for the
  * whole, kept by the parent unread.  A running, verified process with no
- * history needs none: that is what a missing blob means.
+ * history needs none: that is what a missing blob means, as long as ids
+ * follow from the configuration.  Before and after a reload they do not, and
+ * each process has a blob with its name.
  */
 
 #define BLOB_VERSION 1
-#define KEY_GLOBAL UINT64_C(0)
-#define KEY_PROCESS (UINT64_C(1) << 32)
 
 static void
 send_blob(uint64_t key, const struct wire *content)
@@ -33,9 +34,34 @@ send_blob(uint64_t key, const struct wire *content)
 static int
 is_default(const struct process *p)
 {
-	return p->state == STATE_RUNNING && p->want == WANT_UP && p->verified &&
-	    p->listed && p->backoff == 0 && p->retries == 0 &&
+	return !mgr.named && p->state == STATE_RUNNING && p->want == WANT_UP &&
+	    p->verified && p->listed && p->backoff == 0 && p->retries == 0 &&
 	    p->restarts == 0 && !p->again && !p->ended;
+}
+
+static void
+put_process(struct wire *w, const struct process *p)
+{
+	wire_put_u8(w, BLOB_VERSION);
+	wire_put_u8(w, p->state);
+	wire_put_u8(w, p->want);
+	wire_put_u8(w, p->verified);
+	wire_put_u8(w, p->listed);
+	wire_put_u8(w, p->again);
+	wire_put_u8(w, p->ended);
+	wire_put_u8(w, p->stage);
+	wire_put_i32(w, p->error);
+	wire_put_u32(w, p->generation);
+	wire_put_i32(w, p->status);
+	wire_put_u32(w, p->restarts);
+	wire_put_u16(w, p->backoff);
+	wire_put_u16(w, p->retries);
+	wire_put_u64(w, p->ended_at);
+	wire_put_i64(w, p->started_wall);
+	wire_put_i64(w, p->ended_wall);
+	wire_put_str(w, mgr.named ? p->job->config->name : "");
+	wire_put_u32(w, p->instance);
+	wire_put_u64(w, mgr.named ? p->job->config->hash : 0);
 }
 
 void
@@ -44,35 +70,30 @@ blob_process(struct process *p)
 	struct wire w;
 
 	/* That all go down is in the global blob. */
-	if (shutting_down())
+	if (shutting_down() || p->job->hidden)
 		return;
-	if (is_default(p)) {
+	if (is_default(p) || p->forgotten) {
 		if (p->stored)
-			send_blob(KEY_PROCESS | p->id, NULL);
+			send_blob(BLOB_PROCESS | p->id, NULL);
 		p->stored = 0;
 		return;
 	}
 	p->stored = 1;
 	wire_init(&w);
-	wire_put_u8(&w, BLOB_VERSION);
-	wire_put_u8(&w, p->state);
-	wire_put_u8(&w, p->want);
-	wire_put_u8(&w, p->verified);
-	wire_put_u8(&w, p->listed);
-	wire_put_u8(&w, p->again);
-	wire_put_u8(&w, p->ended);
-	wire_put_u8(&w, p->stage);
-	wire_put_i32(&w, p->error);
-	wire_put_u32(&w, p->generation);
-	wire_put_i32(&w, p->status);
-	wire_put_u32(&w, p->restarts);
-	wire_put_u16(&w, p->backoff);
-	wire_put_u16(&w, p->retries);
-	wire_put_u64(&w, p->ended_at);
-	wire_put_i64(&w, p->started_wall);
-	wire_put_i64(&w, p->ended_wall);
-	send_blob(KEY_PROCESS | p->id, &w);
+	put_process(&w, p);
+	send_blob(BLOB_PROCESS | p->id, &w);
 	wire_free(&w);
+}
+
+void
+blob_name_all(void)
+{
+	uint32_t i;
+
+	mgr.named = 1;
+	blob_global();
+	for (i = 0; i < mgr.nprocesses; i++)
+		blob_process(mgr.processes[i]);
 }
 
 void
@@ -85,63 +106,83 @@ blob_global(void)
 	wire_put_u8(&w, (uint8_t)mgr.phase);
 	wire_put_u8(&w, (uint8_t)mgr.exit_code);
 	wire_put_u8(&w, (uint8_t)mgr.launch_failed);
+	wire_put_u8(&w, (uint8_t)mgr.named);
 	wire_put_u64(&w, mgr.sequence);
-	send_blob(KEY_GLOBAL, &w);
+	send_blob(BLOB_GLOBAL, &w);
 	wire_free(&w);
 }
 
-static int
-read_process(struct process *p, struct wire_reader *r)
+int
+blob_read_process(struct blob *b, const void *data, size_t len)
 {
-	uint8_t state;
+	struct wire_reader r;
 
-	if (wire_get_u8(r) != BLOB_VERSION)
+	wire_read(&r, data, len);
+	if (wire_get_u8(&r) != BLOB_VERSION)
 		return -1;
-	state = wire_get_u8(r);
-	if (state >= STATE_COUNT)
+	b->state = wire_get_u8(&r);
+	if (b->state >= STATE_COUNT)
 		return -1;
-	p->state = state;
-	p->want = (uint8_t)wire_get_bool(r);
-	p->verified = (uint8_t)wire_get_bool(r);
-	p->listed = (uint8_t)wire_get_bool(r);
-	p->again = (uint8_t)wire_get_bool(r);
-	p->ended = (uint8_t)wire_get_bool(r);
-	p->stage = wire_get_u8(r);
-	p->error = wire_get_i32(r);
-	p->generation = wire_get_u32(r);
-	p->status = wire_get_i32(r);
-	p->restarts = wire_get_u32(r);
-	p->backoff = wire_get_u16(r);
-	p->retries = wire_get_u16(r);
-	p->ended_at = wire_get_u64(r);
-	p->started_wall = wire_get_i64(r);
-	p->ended_wall = wire_get_i64(r);
+	b->want = (uint8_t)wire_get_bool(&r);
+	b->verified = (uint8_t)wire_get_bool(&r);
+	b->listed = (uint8_t)wire_get_bool(&r);
+	b->again = (uint8_t)wire_get_bool(&r);
+	b->ended = (uint8_t)wire_get_bool(&r);
+	b->stage = wire_get_u8(&r);
+	b->error = wire_get_i32(&r);
+	b->generation = wire_get_u32(&r);
+	b->status = wire_get_i32(&r);
+	b->restarts = wire_get_u32(&r);
+	b->backoff = wire_get_u16(&r);
+	b->retries = wire_get_u16(&r);
+	b->ended_at = wire_get_u64(&r);
+	b->started_wall = wire_get_i64(&r);
+	b->ended_wall = wire_get_i64(&r);
+	b->job = wire_get_strdup(&r, MAX_NAME + 1);
+	b->instance = wire_get_u32(&r);
+	b->hash = wire_get_u64(&r);
+	return wire_end(&r);
+}
+
+void
+blob_apply(const struct blob *b, struct process *p)
+{
+	p->state = b->state;
+	p->want = b->want;
+	p->verified = b->verified;
+	p->listed = b->listed;
+	p->again = b->again;
+	p->ended = b->ended;
+	p->stage = b->stage;
+	p->error = b->error;
+	p->generation = b->generation;
+	p->status = b->status;
+	p->restarts = b->restarts;
+	p->backoff = b->backoff;
+	p->retries = b->retries;
+	p->ended_at = b->ended_at;
+	p->started_wall = b->started_wall;
+	p->ended_wall = b->ended_wall;
 	p->stored = 1;
-	return wire_end(r);
 }
 
 int
-blob_read(uint64_t key, const void *data, size_t len)
+blob_read_global(const void *data, size_t len)
 {
 	struct wire_reader r;
-	struct process *p;
 	uint8_t phase;
 
 	wire_read(&r, data, len);
-	if (key == KEY_GLOBAL) {
-		if (wire_get_u8(&r) != BLOB_VERSION)
-			return -1;
-		phase = wire_get_u8(&r);
-		if (phase < PHASE_LAUNCHING || phase > PHASE_FLUSHING)
-			return -1;
-		mgr.phase = phase == PHASE_FLUSHING ? PHASE_SHUTDOWN : phase;
-		mgr.exit_code = wire_get_u8(&r);
-		mgr.launch_failed = wire_get_u8(&r);
-		mgr.sequence = wire_get_u64(&r) + 1000000;
-		return wire_end(&r);
-	}
-	if ((key & KEY_PROCESS) == 0)
-		return 0;
-	p = process_find((uint32_t)key);
-	return p == NULL ? 0 : read_process(p, &r);
+	if (wire_get_u8(&r) != BLOB_VERSION)
+		return -1;
+	phase = wire_get_u8(&r);
+	if (phase < PHASE_LAUNCHING || phase > PHASE_FLUSHING)
+		return -1;
+	mgr.phase = phase == PHASE_FLUSHING ? PHASE_SHUTDOWN : phase;
+	mgr.exit_code = wire_get_u8(&r);
+	mgr.launch_failed = wire_get_u8(&r);
+	mgr.named = wire_get_bool(&r);
+	/* More than the one before can have published. */
+	mgr.sequence = wire_get_u64(&r) + (UINT64_C(1) << 32);
+	return wire_end(&r);
 }

@@ -213,6 +213,7 @@ struct job_config {
 	struct verify_config *verifiers; /* all must pass, in order */
 	size_t nverifiers;
 	uint32_t entry; /* ENTRY_SPEC, filled in by staging */
+	uint64_t hash; /* of what the process is; filled in by staging */
 };
 
 struct listen_config {

@@ -198,7 +198,8 @@ feed_worker(unsigned int worker)
 	put_status(&w);
 	(void)channel_send_wire(c, IMSG_FEED_STATUS, 0, -1, &w);
 	for (i = 0; i < mgr.nprocesses; i++) {
-		if (mgr.processes[i]->job->hidden)
+		if (mgr.processes[i]->job->hidden ||
+		    mgr.processes[i]->forgotten)
 			continue;
 		wire_reset(&w);
 		put_process(&w, mgr.processes[i]);
@@ -249,6 +250,16 @@ feed_may_wait(void)
 	return 0;
 }
 
+/* The last process of a job that left the configuration has gone. */
+static void
+forget(const struct process *p, struct wire *w)
+{
+	wire_reset(w);
+	wire_put_u32(w, p->id);
+	(void)manager_send(IMSG_PROC_FORGET, 0, w);
+	to_workers(IMSG_FEED_PROC_GONE, w);
+}
+
 void
 feed_flush(void)
 {
@@ -265,7 +276,9 @@ feed_flush(void)
 		STAILQ_REMOVE_HEAD(&mgr.dirty, dirty_entry);
 		p->dirty = 0;
 		blob_process(p);
-		if (p->job->hidden)
+		if (p->forgotten)
+			forget(p, &w);
+		if (p->job->hidden || p->forgotten)
 			continue;
 		wire_reset(&w);
 		put_process(&w, p);

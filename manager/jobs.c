@@ -85,6 +85,53 @@ runner_job_config(void)
 	return c;
 }
 
+static int
+by_id(const void *a, const void *b)
+{
+	const struct process *const *x = a;
+	const struct process *const *y = b;
+
+	return (*x)->id < (*y)->id ? -1 : (*x)->id > (*y)->id;
+}
+
+void
+jobs_sort(void)
+{
+	qsort(mgr.processes, mgr.nprocesses, sizeof(struct process *), by_id);
+}
+
+/* Each has a job of its own, which lasts as long as this manager. */
+struct process *
+jobs_retired(const char *name)
+{
+	static struct stop_step stop = {.signal = 15};
+	struct process **list;
+	struct job_config *c;
+	struct process *p;
+	struct job *job;
+
+	stop.wait = mgr.config->graceful;
+	list = reallocarray(mgr.processes, (size_t)mgr.nprocesses + 1,
+	    sizeof(struct process *));
+	job = calloc(1, sizeof(*job));
+	c = calloc(1, sizeof(*c));
+	if (list == NULL || job == NULL || c == NULL)
+		fatal("retired job");
+	mgr.processes = list;
+	c->name = strdup(name);
+	c->command_line = c->name;
+	c->stop = &stop;
+	c->nstop = 1;
+	job->config = c;
+	job->retired = 1;
+	p = c->name == NULL || asprintf(&job->name, "default.%s", name) == -1 ?
+	    NULL :
+	    process_new(job, 0);
+	if (p == NULL)
+		fatal("retired job");
+	return p;
+}
+
 int
 jobs_make(void)
 {

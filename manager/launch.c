@@ -61,6 +61,37 @@ launch_adopt(void)
 		launch_continue();
 }
 
+/* Jobs that are new start now; the number of those that are not is told. */
+void
+launch_reloaded(void)
+{
+	unsigned int added;
+	unsigned int changed;
+	size_t i;
+
+	want_jobs();
+	added = 0;
+	changed = 0;
+	for (i = 0; i < mgr.njobs; i++) {
+		if (mgr.jobs[i].hidden)
+			continue;
+		if (!mgr.jobs[i].launched)
+			added++;
+		if (mgr.jobs[i].changed)
+			changed++;
+	}
+	log_info("reloaded: %u added, %u changed, %zu jobs", added, changed,
+	    mgr.njobs);
+	if (shutting_down())
+		return;
+	/* A failure among the new ones is told, and takes nothing down. */
+	mgr.phase = PHASE_RUNNING;
+	mgr.reloading = 1;
+	feed_status_changed();
+	blob_global();
+	launch_continue();
+}
+
 void
 launch_begin(void)
 {
@@ -250,9 +281,13 @@ launch_run(void)
 	if (!mgr.launch_due)
 		return;
 	mgr.launch_due = 0;
-	if (mgr.phase != PHASE_LAUNCHING || mgr.launch_failed)
+	if (mgr.launch_failed ||
+	    (mgr.phase != PHASE_LAUNCHING &&
+		!(mgr.reloading && mgr.phase == PHASE_RUNNING)))
 		return;
 	all = mgr.config->graph ? launch_graph() : launch_in_order();
+	if (all && mgr.reloading)
+		mgr.reloading = 0;
 	if (!all || mgr.phase != PHASE_LAUNCHING)
 		return;
 	while (next_check < mgr.njobs &&

@@ -575,6 +575,14 @@ end_by_signal(int signal)
 	shutdown_begin(code);
 }
 
+static void
+reload(void)
+{
+	/* Ids will not follow from the file any more. */
+	blob_name_all();
+	(void)manager_send(IMSG_RELOAD, 0, NULL);
+}
+
 static int
 got_signal(struct wire_reader *r)
 {
@@ -595,7 +603,7 @@ got_signal(struct wire_reader *r)
 		if (hangup)
 			end_by_signal(signal);
 		else if (!shutting_down() && mgr.phase >= PHASE_LAUNCHING)
-			(void)manager_send(IMSG_RELOAD, 0, NULL);
+			reload();
 		break;
 	case SIGUSR1:
 		(void)manager_send(IMSG_REOPEN, 0, NULL);
@@ -638,7 +646,7 @@ got_reload_done(struct wire_reader *r)
 	if (wire_end(r) == -1)
 		return -1;
 	if (code != 0)
-		log_errorx("reload refused: %s", text);
+		console_log(LOG_LEVEL_ERROR, "reload refused", text);
 	return 0;
 }
 

@@ -67,6 +67,8 @@ struct job {
 	int launched; /* its processes were asked to start */
 	int wanted; /* autostart, or something that starts needs it */
 	int hidden; /* the command of -x: no job of the API */
+	int retired; /* left the configuration: goes down */
+	int changed; /* by a reload */
 };
 
 struct process {
@@ -95,6 +97,7 @@ struct process {
 	uint8_t short_stop; /* pymanager's restart: 5 s */
 	uint8_t dirty; /* to be fed and stored */
 	uint8_t stored; /* the parent holds a blob of it */
+	uint8_t forgotten; /* of a retired job, and down */
 	uint16_t backoff; /* deaths since it was last stable */
 	uint16_t retries; /* of the start-limit */
 	uint64_t started; /* monotonic, ns */
@@ -129,14 +132,16 @@ struct manager {
 	int launch_failed;
 	struct job *jobs;
 	size_t njobs;
-	struct process **processes; /* index id - 1 */
+	struct process **processes; /* sorted by id */
 	uint32_t nprocesses;
+	int named; /* blobs have names: after a reload */
 	uint64_t sequence;
 	uint64_t *page; /* shared sequence number */
 	struct job *runner; /* the -x command, NULL none */
 	STAILQ_HEAD(, process) dirty;
 	int dirty_status;
 	int launch_due;
+	int reloading; /* new jobs of a reload are on their way */
 	struct event *flush;
 };
 
@@ -225,6 +230,8 @@ const char *verify_reason(const struct process *);
 void launch_begin(void);
 /* The launch of an earlier manager goes on, or is over. */
 void launch_adopt(void);
+/* The configuration is a new one: what is new in it starts. */
+void launch_reloaded(void);
 /* Something changed that may let more jobs start, or end the launch. */
 void launch_continue(void);
 /* Does what launch_continue() asked for; at the end of a turn. */
@@ -287,9 +294,39 @@ const char *feed_status_word(void);
 
 /* ---- blob.c: state that outlives this manager ----------------------- */
 
+#define BLOB_GLOBAL UINT64_C(0)
+#define BLOB_PROCESS (UINT64_C(1) << 32) /* or-ed with the id */
+
+/* What an earlier manager wrote of a process. */
+struct blob {
+	uint8_t state;
+	uint8_t want;
+	uint8_t verified;
+	uint8_t listed;
+	uint8_t again;
+	uint8_t ended;
+	uint8_t stage;
+	int32_t error;
+	uint32_t generation;
+	int32_t status;
+	uint32_t restarts;
+	uint16_t backoff;
+	uint16_t retries;
+	uint64_t ended_at;
+	int64_t started_wall;
+	int64_t ended_wall;
+	char *job; /* name, "" when ids follow from the file; owned */
+	uint32_t instance;
+	uint64_t hash; /* of the job's spec */
+};
+
 void blob_process(struct process *);
 void blob_global(void);
-int blob_read(uint64_t key, const void *, size_t);
+/* Before a reload: from now on each process has a blob with its name. */
+void blob_name_all(void);
+int blob_read_process(struct blob *, const void *, size_t);
+void blob_apply(const struct blob *, struct process *);
+int blob_read_global(const void *, size_t);
 
 /* ---- world.c -------------------------------------------------------- */
 
@@ -310,6 +347,10 @@ void stage_blame(
 
 /* Makes jobs and processes of the configuration.  0 or -1 (memory). */
 int jobs_make(void);
+/* A process of a job that is no longer in the configuration. */
+struct process *jobs_retired(const char *name);
+/* Ids have changed. */
+void jobs_sort(void);
 
 /* ---- request.c ------------------------------------------------------ */
 

@@ -52,9 +52,25 @@ process_touch(struct process *p)
 struct process *
 process_find(uint32_t id)
 {
-	if (id == 0 || id > mgr.nprocesses)
-		return NULL;
-	return mgr.processes[id - 1];
+	uint32_t high;
+	uint32_t low;
+	uint32_t mid;
+
+	/* Mostly ids are 1, 2, 3 …; after reloads some are missing. */
+	if (id >= 1 && id <= mgr.nprocesses && mgr.processes[id - 1]->id == id)
+		return mgr.processes[id - 1];
+	low = 0;
+	high = mgr.nprocesses;
+	while (low < high) {
+		mid = (low + high) / 2;
+		if (mgr.processes[mid]->id == id)
+			return mgr.processes[mid];
+		if (mgr.processes[mid]->id < id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return NULL;
 }
 
 int
@@ -388,6 +404,7 @@ settle(struct process *p)
 	}
 	if (p->want == WANT_DOWN) {
 		verify_cancel(p);
+		p->forgotten = (uint8_t)p->job->retired;
 		set_state(p, STATE_STOPPED);
 		request_process_settled(p, -1, "Process is in shutdown.");
 		return;

@@ -314,10 +314,8 @@ stage_outputs(struct job_config *c)
 }
 
 static void
-stage_spec(struct job_config *c, int foreground)
+put_spec(struct wire *w, const struct job_config *c, int foreground)
 {
-	struct blame blame = {&c->at, "user", c->name, c->user};
-	struct wire w;
 	uint32_t flags;
 
 	flags = 0;
@@ -329,26 +327,70 @@ stage_spec(struct job_config *c, int foreground)
 		flags |= SPEC_FOREGROUND;
 	if (c->environment_file != NULL)
 		flags |= SPEC_REPORT;
-	wire_init(&w);
-	wire_put_u32(&w, flags);
-	wire_put_str(&w, c->name);
-	put_identity(&w, c);
-	wire_put_str(&w,
+	wire_put_u32(w, flags);
+	wire_put_str(w, c->name);
+	put_identity(w, c);
+	wire_put_str(w,
 	    c->environment_file != NULL || c->working_directory == NULL ?
 		mgr.snapshot->directory :
 		c->working_directory);
-	wire_put_str(&w, mgr.snapshot->directory);
-	put_words(&w, c);
-	put_environment(&w, c);
-	wire_put_u8(&w,
+	wire_put_str(w, mgr.snapshot->directory);
+	put_words(w, c);
+	put_environment(w, c);
+	wire_put_u8(w,
 	    foreground              ? STDIO_INHERIT :
 		c->in == STDIN_PIPE ? STDIO_PIPE :
 				      STDIO_NULL);
-	wire_put_u8(&w, stdio_of(&c->out));
-	wire_put_u8(&w, stdio_of(&c->err));
-	put_stream(&w, c, &c->out, 1);
-	put_stream(&w, c, &c->err, 2);
-	wire_put_u32(&w, 0);
+	wire_put_u8(w, stdio_of(&c->out));
+	wire_put_u8(w, stdio_of(&c->err));
+	put_stream(w, c, &c->out, 1);
+	put_stream(w, c, &c->err, 2);
+	wire_put_u32(w, 0);
+}
+
+/* FNV-1a, 64 bits; never 0. */
+static uint64_t
+hash_bytes(const struct wire *w)
+{
+	uint64_t h;
+	size_t i;
+
+	h = UINT64_C(0xcbf29ce484222325);
+	for (i = 0; i < w->len; i++)
+		h = (h ^ w->data[i]) * UINT64_C(0x100000001b3);
+	return h == 0 ? 1 : h;
+}
+
+/* What the process is, apart from the numbers of entries: a process whose
+ * hash is the same in a new configuration is left alone. */
+static void
+hash_spec(struct job_config *c)
+{
+	struct job_config plain;
+	struct wire w;
+
+	plain = *c;
+	plain.out.entry = NO_ENTRY;
+	plain.err.entry = NO_ENTRY;
+	wire_init(&w);
+	put_spec(&w, &plain, 0);
+	wire_put_str(&w, c->out.path);
+	wire_put_u8(&w, (uint8_t)c->out.append);
+	wire_put_str(&w, c->err.path);
+	wire_put_u8(&w, (uint8_t)c->err.append);
+	c->hash = hash_bytes(&w);
+	wire_free(&w);
+}
+
+static void
+stage_spec(struct job_config *c, int foreground)
+{
+	struct blame blame = {&c->at, "user", c->name, c->user};
+	struct wire w;
+
+	hash_spec(c);
+	wire_init(&w);
+	put_spec(&w, c, foreground);
 	c->entry = add(ENTRY_SPEC, &w, &blame);
 	wire_free(&w);
 }

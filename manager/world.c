@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,20 +9,63 @@
 
 /*
  * The state of the world, told by the parent after the seal: empty at the
- * boot; after a crash of the manager what runs, what has ended unseen, and
- * the blobs of the one before.
+ * boot; after a crash of the manager, or a reload, what runs, what has ended
+ * unseen, and the blobs of the manager before.  All is gathered first; at the
+ * end each process of ours finds what is known of it.
  */
 
-/* What the parent knows of a process. */
-struct seen {
-	uint8_t state; /* enum slot_state */
+/* What is known of a process id. */
+struct record {
+	RB_ENTRY(record) entry;
+	uint32_t id;
+	int seen; /* the parent has a slot of it */
+	uint8_t slot_state;
 	uint8_t leftover;
+	uint8_t stage;
+	uint32_t generation;
+	uint32_t slot;
+	int32_t pid;
 	int32_t status;
+	int32_t error;
+	uint64_t started;
 	uint64_t ended;
+	int has_blob;
+	struct blob blob;
 };
+RB_HEAD(record_tree, record);
 
-static struct seen *world; /* index id - 1 */
-static int blobs;
+static struct record_tree records = RB_INITIALIZER(&records);
+static int global_seen;
+static uint32_t highest;
+
+static int
+record_compare(struct record *a, struct record *b)
+{
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+RB_GENERATE_INTERNAL(record_tree, record, entry, record_compare,
+    __attribute__((__unused__)) static)
+
+static struct record *
+record_of(uint32_t id)
+{
+	struct record key;
+	struct record *r;
+
+	key.id = id;
+	r = RB_FIND(record_tree, &records, &key);
+	if (r != NULL)
+		return r;
+	r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		fatal("state of the world");
+	r->id = id;
+	(void)RB_INSERT(record_tree, &records, r);
+	return r;
+}
+
+/* ---- gathering -------------------------------------------------------- */
 
 static void
 forget_probe(uint32_t id, uint32_t generation, uint8_t state)
@@ -41,48 +85,124 @@ forget_probe(uint32_t id, uint32_t generation, uint8_t state)
 }
 
 static int
-read_proc(struct wire_reader *r)
+read_proc(struct wire_reader *in)
 {
-	struct process *p;
-	struct seen *s;
-	uint32_t generation;
-	uint32_t id;
-	uint8_t state;
+	struct record r;
+	struct record *to;
 
-	id = wire_get_u32(r);
-	generation = wire_get_u32(r);
-	(void)wire_get_u32(r); /* entry */
-	(void)wire_get_u32(r); /* instance */
-	state = wire_get_u8(r);
-	if (id >= PROBE_IDS) {
-		forget_probe(id, generation, state);
+	memset(&r, 0, sizeof(r));
+	r.id = wire_get_u32(in);
+	r.generation = wire_get_u32(in);
+	(void)wire_get_u32(in); /* entry: of the table that was */
+	(void)wire_get_u32(in); /* instance */
+	r.slot_state = wire_get_u8(in);
+	r.pid = wire_get_i32(in);
+	r.started = wire_get_u64(in);
+	r.status = wire_get_i32(in);
+	r.ended = wire_get_u64(in);
+	r.stage = wire_get_u8(in);
+	r.error = wire_get_i32(in);
+	r.leftover = (uint8_t)wire_get_bool(in);
+	r.slot = wire_get_u32(in);
+	if (wire_end(in) == -1 || r.id == 0)
+		return -1;
+	if (r.id >= PROBE_IDS) {
+		forget_probe(r.id, r.generation, r.slot_state);
 		return 0;
 	}
-	p = process_find(id);
-	if (p == NULL)
-		return -1;
-	if (world == NULL)
-		world = calloc(mgr.nprocesses, sizeof(*world));
-	if (world == NULL)
-		fatal("state of the world");
-	s = &world[id - 1];
-	s->state = state;
-	p->generation = generation;
-	p->pid = wire_get_i32(r);
-	p->started = wire_get_u64(r);
-	s->status = wire_get_i32(r);
-	s->ended = wire_get_u64(r);
-	p->stage = wire_get_u8(r);
-	p->error = wire_get_i32(r);
-	s->leftover = (uint8_t)wire_get_bool(r);
-	p->slot = wire_get_u32(r);
-	/* What a missing blob means. */
-	p->state = STATE_RUNNING;
-	p->want = WANT_UP;
-	p->verified = 1;
-	p->listed = 1;
-	return wire_end(r);
+	to = record_of(r.id);
+	r.entry = to->entry;
+	r.has_blob = to->has_blob;
+	r.blob = to->blob;
+	r.seen = 1;
+	*to = r;
+	return 0;
 }
+
+static int
+read_blob(struct wire_reader *in)
+{
+	struct record *r;
+	const void *data;
+	size_t len;
+	uint64_t key;
+
+	key = wire_get_u64(in);
+	data = wire_get_bytes(in, MAX_BLOB_SIZE, &len);
+	if (wire_end(in) == -1)
+		return -1;
+	if (key == BLOB_GLOBAL) {
+		global_seen = 1;
+		return blob_read_global(data, len);
+	}
+	if ((key & BLOB_PROCESS) == 0)
+		return 0;
+	r = record_of((uint32_t)key);
+	r->has_blob = 1;
+	return blob_read_process(&r->blob, data, len);
+}
+
+/* ---- whose is it? ------------------------------------------------------- */
+
+/* After a reload ids do not follow from the file: the blobs have names. */
+static struct process *
+owner(const struct record *r)
+{
+	struct job *job;
+	size_t i;
+
+	if (!r->has_blob || r->blob.job[0] == '\0')
+		return process_find(r->id);
+	for (i = 0; i < mgr.njobs; i++) {
+		job = &mgr.jobs[i];
+		if (strcmp(job->config->name, r->blob.job) != 0 || job->hidden)
+			continue;
+		return r->blob.instance < job->nprocesses ?
+		    job->processes[r->blob.instance] :
+		    NULL;
+	}
+	return NULL;
+}
+
+/* Gives each process the id under which it is known, the new ones new ids. */
+static void
+renumber(void)
+{
+	struct process **owners;
+	struct process *p;
+	struct record *r;
+	uint32_t i;
+	uint32_t n;
+
+	n = 0;
+	RB_FOREACH (r, record_tree, &records)
+		n++;
+	owners = calloc((size_t)n + 1, sizeof(struct process *));
+	if (owners == NULL)
+		fatal("state of the world");
+	i = 0;
+	RB_FOREACH (r, record_tree, &records)
+		owners[i++] = owner(r);
+	for (i = 0; i < mgr.nprocesses; i++)
+		mgr.processes[i]->id = 0;
+	i = 0;
+	RB_FOREACH (r, record_tree, &records) {
+		p = owners[i++];
+		if (p == NULL || p->id != 0)
+			p = jobs_retired(
+			    r->blob.job[0] == '\0' ? "?" : r->blob.job);
+		p->id = r->id;
+		if (r->id > highest)
+			highest = r->id;
+	}
+	free(owners);
+	for (i = 0; i < mgr.nprocesses; i++)
+		if (mgr.processes[i]->id == 0)
+			mgr.processes[i]->id = ++highest;
+	jobs_sort();
+}
+
+/* ---- adoption ----------------------------------------------------------- */
 
 static void
 adopt_counts(struct process *p)
@@ -101,19 +221,39 @@ adopt_counts(struct process *p)
 }
 
 static void
-adopt_process(struct process *p)
+take_record(struct process *p, const struct record *r)
 {
-	const struct seen *s;
+	if (r->seen) {
+		/* What a missing blob means. */
+		p->state = STATE_RUNNING;
+		p->want = WANT_UP;
+		p->verified = 1;
+		p->listed = 1;
+	}
+	if (r->has_blob)
+		blob_apply(&r->blob, p);
+	if (!r->seen)
+		return;
+	p->generation = r->generation;
+	p->pid = r->pid;
+	p->started = r->started;
+	p->stage = r->stage;
+	p->error = r->error;
+	p->slot = r->slot;
+}
 
-	s = world == NULL ? NULL : &world[p->id - 1];
+static void
+adopt_process(struct process *p, const struct record *r)
+{
+	take_record(p, r);
 	adopt_counts(p);
 	process_touch(p);
-	if (s == NULL || s->state == SLOT_FREE) {
+	if (!r->seen || r->slot_state == SLOT_FREE) {
 		if (p->state == STATE_STARTING || p->state == STATE_STOPPING)
 			process_adopt_lost(p);
 		return;
 	}
-	switch (s->state) {
+	switch (r->slot_state) {
 	case SLOT_SPAWNING:
 		p->spawning = 1;
 		p->pid = 0;
@@ -125,17 +265,62 @@ adopt_process(struct process *p)
 		break;
 	case SLOT_EXITED:
 		process_adopt_live(p);
-		p->status = s->status;
-		p->ended_at = s->ended;
-		p->leftover = s->leftover;
+		p->status = r->status;
+		p->ended_at = r->ended;
+		p->leftover = r->leftover;
 		process_event(p, EVENT_EXITED);
 		manager_ack(p->id, p->generation);
 		break;
 	default: /* idle: the end was acknowledged */
-		p->status = s->status;
-		p->ended_at = s->ended;
+		p->status = r->status;
+		p->ended_at = r->ended;
 		process_adopt_ended(p);
 		break;
+	}
+}
+
+/* What a reload means for a process that was adopted. */
+static void
+apply_reload(struct process *p, const struct record *r)
+{
+	if (p->job->retired) {
+		process_event(p, EVENT_STOP);
+		return;
+	}
+	if (!r->has_blob || r->blob.hash == 0 ||
+	    r->blob.hash == p->job->config->hash)
+		return;
+	p->job->changed = 1;
+	if (p->live || p->spawning)
+		process_event(p, EVENT_RESTART);
+}
+
+/* ---- the end --------------------------------------------------------------
+ */
+
+static void
+adopt_all(enum phase phase)
+{
+	struct record *next;
+	struct record *r;
+	struct process *p;
+
+	RB_FOREACH (r, record_tree, &records) {
+		p = process_find(r->id);
+		if (p != NULL)
+			adopt_process(p, r);
+	}
+	mgr.phase = phase;
+	if (mgr.birth == BIRTH_CHECK && phase < PHASE_SHUTDOWN)
+		RB_FOREACH (r, record_tree, &records) {
+			p = process_find(r->id);
+			if (p != NULL)
+				apply_reload(p, r);
+		}
+	RB_FOREACH_SAFE (r, record_tree, &records, next) {
+		(void)RB_REMOVE(record_tree, &records, r);
+		free(r->blob.job);
+		free(r);
 	}
 }
 
@@ -143,22 +328,21 @@ static void
 reconcile(void)
 {
 	enum phase phase;
-	uint32_t i;
 
-	phase = mgr.phase;
-	mgr.phase = PHASE_ADOPTING;
-	for (i = 0; i < mgr.nprocesses; i++)
-		adopt_process(mgr.processes[i]);
-	free(world);
-	world = NULL;
 	feed_status_changed();
-	if (!blobs) {
+	if (!global_seen) {
 		launch_begin();
 		return;
 	}
-	mgr.phase = phase;
+	phase = mgr.phase;
+	mgr.phase = PHASE_ADOPTING;
+	renumber();
+	adopt_all(phase);
 	log_info("adopted %u processes", mgr.nprocesses);
-	launch_adopt();
+	if (mgr.birth == BIRTH_CHECK)
+		launch_reloaded();
+	else
+		launch_adopt();
 	if (shutting_down())
 		shutdown_again();
 }
@@ -167,25 +351,20 @@ int
 world_message(struct imsg *imsg)
 {
 	struct wire_reader r;
-	const void *data;
-	size_t len;
-	uint64_t key;
 
 	message_read(&r, imsg);
 	switch (imsg_get_type(imsg)) {
 	case IMSG_WORLD_PROC:
 		return read_proc(&r);
 	case IMSG_WORLD_BLOB:
-		key = wire_get_u64(&r);
-		data = wire_get_bytes(&r, MAX_BLOB_SIZE, &len);
-		if (wire_end(&r) == -1)
-			return -1;
-		blobs = 1;
-		return blob_read(key, data, len);
+		return read_blob(&r);
 	case IMSG_WORLD_END:
-		(void)wire_get_u32(&r);
+		highest = wire_get_u32(&r);
 		if (wire_end(&r) == -1)
 			return -1;
+		/* Probes have numbers of their own. */
+		if (highest >= PROBE_IDS)
+			highest = 0;
 		reconcile();
 		return 0;
 	default:
