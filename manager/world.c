@@ -339,9 +339,10 @@ reconcile(void)
 	renumber();
 	adopt_all(phase);
 	log_info("adopted %u processes", mgr.nprocesses);
-	if (mgr.birth == BIRTH_CHECK)
+	if (mgr.birth == BIRTH_CHECK) {
 		launch_reloaded();
-	else
+		(void)manager_send(IMSG_ADOPTED, 0, NULL);
+	} else
 		launch_adopt();
 	if (shutting_down())
 		shutdown_again();
