@@ -41,6 +41,6 @@ enum check_mode {
 #define MAX_CHECKS 16384
 #define MAX_URL 8192
 #define MAX_CHECK_FIELDS 64
-#define MAX_CHECK_BODY (64U * 1024) /* bytes of an answer that are read */
+#define MAX_CHECK_BODY (64UL * 1024) /* bytes of an answer that are read */
 
 #endif

@@ -33,15 +33,15 @@ enum role {
 #define MAX_WORKERS 16 /* http.workers */
 #define MAX_PROCESSES 16384 /* live process ids at once */
 #define MAX_ENTRIES 65536 /* of a sealed table */
-#define MAX_ENTRY_SIZE (1024U * 1024) /* bytes of one entry */
-#define MAX_TABLE_SIZE (256U * 1024 * 1024) /* bytes of all entries */
+#define MAX_ENTRY_SIZE (1024UL * 1024) /* bytes of one entry */
+#define MAX_TABLE_SIZE (256UL * 1024 * 1024) /* bytes of all entries */
 #define MAX_INCLUDES 64
-#define MAX_FILE_SIZE (16U * 1024 * 1024) /* a configuration file */
-#define MAX_BLOB_SIZE (64U * 1024)
+#define MAX_FILE_SIZE (16UL * 1024 * 1024) /* a configuration file */
+#define MAX_BLOB_SIZE (64UL * 1024)
 #define MAX_BLOBS 65536
 #define MAX_NAME 128 /* bytes of a job's name */
 #define MAX_CONSOLE 16384 /* bytes of one console message */
-#define MAX_READ (32U * 1024) /* bytes of one answered READ */
+#define MAX_READ (32UL * 1024) /* bytes of one answered READ */
 #define NO_ENTRY UINT32_MAX
 
 enum imsg_type {

@@ -84,7 +84,7 @@ enum spec_stdio {
 
 #define MAX_WORDS 4096
 #define MAX_SEGMENTS 256
-#define MAX_STRING (128U * 1024) /* execve(2): MAX_ARG_STRLEN */
+#define MAX_STRING (128UL * 1024) /* execve(2): MAX_ARG_STRLEN */
 #define MAX_GROUPS 64
 #define MAX_LIMITS 16
 #define MAX_PASSED_SOCKETS 64

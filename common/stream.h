@@ -38,6 +38,6 @@ struct stream_cell {
 #define CELLS_PER_SLOT 2
 #define STREAM_STDOUT 1
 #define STREAM_STDERR 2
-#define DEFAULT_CAPTURE (256U * 1024) /* bytes kept of each stream */
+#define DEFAULT_CAPTURE (256UL * 1024) /* bytes kept of each stream */
 
 #endif

@@ -141,7 +141,7 @@ static void
 put_base64(const unsigned char *p, size_t len)
 {
 	static const char digits[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
 	char out[4];
 	uint32_t v;
 	size_t n;
@@ -153,8 +153,8 @@ put_base64(const unsigned char *p, size_t len)
 		    (n > 2 ? p[2] : 0);
 		out[0] = digits[v >> 18];
 		out[1] = digits[v >> 12 & 63];
-		out[2] = n > 1 ? digits[v >> 6 & 63] : '=';
-		out[3] = n > 2 ? digits[v & 63] : '=';
+		out[2] = digits[n > 1 ? v >> 6 & 63 : 64];
+		out[3] = digits[n > 2 ? v & 63 : 64];
 		json_raw(&line, out, 4);
 	}
 	json_raw(&line, "\"", 1);

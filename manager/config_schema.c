@@ -125,7 +125,7 @@ group_schema(const struct key_group *group)
 		j = key_schema(k);
 		(void)json_object_set(properties, k->name, j);
 		for (i = 0; k->name[i] != '\0' && i < sizeof(other) - 1; i++)
-			other[i] = k->name[i] == '-' ? '_' : k->name[i];
+			other[i] = (char)(k->name[i] == '-' ? '_' : k->name[i]);
 		other[i] = '\0';
 		if (strcmp(other, k->name) != 0)
 			(void)json_object_set(properties, other, j);

@@ -42,7 +42,7 @@ job_init(struct job *job, struct job_config *c)
 	if (asprintf(&job->name, "default.%s", c->name) == -1)
 		return -1;
 	job->nprocesses = c->instances;
-	job->processes = calloc(c->instances + 1, sizeof(*job->processes));
+	job->processes = calloc(c->instances + 1, sizeof(struct process *));
 	if (job->processes == NULL)
 		return -1;
 	for (i = 0; i < c->instances; i++) {

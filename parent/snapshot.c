@@ -45,7 +45,7 @@ config_open(const char *path, struct stat *st)
 		error = errno;
 	else if (!S_ISREG(st->st_mode))
 		error = EINVAL;
-	else if (st->st_size > MAX_FILE_SIZE)
+	else if (st->st_size > (off_t)MAX_FILE_SIZE)
 		error = EFBIG;
 	else if (instance.uid == 0 && (st->st_mode & 022) != 0)
 		error = EPERM; /* what it says is done as root */
