@@ -257,6 +257,10 @@ spawn_failed(struct process *p)
 	c = p->job->config;
 	p->spawning = 0;
 	p->live = 0;
+	/* As a shell says it of a program that cannot be run. */
+	p->ended = 1;
+	p->status = W_EXITCODE(127, 0);
+	p->ended_wall = now_wall();
 	verify_cancel(p);
 	set_state(p, STATE_FAILED);
 	if (p->stage == STAGE_SKIPPED)

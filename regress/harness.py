@@ -14,6 +14,7 @@ report of a sanitizer; else the test fails.
 
 import ctypes
 import dataclasses
+import fcntl
 import http.client
 import itertools
 import json
@@ -25,6 +26,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import termios
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -47,6 +49,22 @@ _ports = itertools.count()
 
 class Failure(AssertionError):
     """A test went wrong in a way that the harness can tell."""
+
+
+# --- the configuration, in short ---
+
+
+def job(*words, **more):
+    """A process as pymanager writes it; `more` are further keys of it."""
+    return {"executable": words[0], "arguments": list(words[1:]), **more}
+
+
+def sh(script, *args, **more):
+    return job("sh", "-c", script, *args, **more)
+
+
+def python(script, *args, **more):
+    return job(PYTHON, "-Sc", script, *args, **more)
 
 
 # --- processes ---
@@ -219,11 +237,15 @@ class Musterd:
              is). Or text, written as it is but for @PORT@, @SOCKET@ and @DIR@.
     args     more arguments, after -f FILE
     name     of the file
+    find     it is started without -f, and has to find its file
     user     a uid to run as; only for root
     env      changes to the environment; None as a value takes one out
     daemon   it is started with -d: what goes on in the background is watched
     strict   whether it is an error to stop late or to leave something behind
     grace    how many seconds it may take to stop
+    stdin, stdout, stderr   instead of /dev/null and the files `stdout` and
+             `stderr` in its directory
+    terminal it gets one: all it writes there is read by terminal_text()
     """
 
     # What was started in this test: conftest.py shows it when the test fails.
@@ -231,8 +253,10 @@ class Musterd:
     # Copy of the programs that any user can reach.
     reachable = None
 
-    def __init__(self, config, *args, name="muster.json", user=None, env=None,
-                 http=True, daemon=False, strict=True, grace=15, stdin=None):
+    def __init__(self, config, *args, name="muster.json", find=False,
+                 user=None, env=None, http=True, daemon=False, strict=True,
+                 grace=15, stdin=None, stdout=None, stderr=None,
+                 terminal=False):
         # Not pytest's tmp_path: a Unix socket's path has 107 bytes at most,
         # and another user must be able to come here.
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="muster-",
@@ -243,7 +267,10 @@ class Musterd:
         self.daemon = daemon
         self.strict = strict
         self.grace = grace
-        self.stdin = stdin
+        self.streams = (stdin, stdout, stderr)
+        self.terminal = terminal
+        self.master = None      # our side of its terminal
+        self.printed = b""      # on it
         self.args = list(args)
         self.popen = None
         self.pid = None
@@ -251,6 +278,7 @@ class Musterd:
         self.stdout = self.dir / "stdout"
         self.stderr = self.dir / "stderr"
         self.file = self.dir / name
+        self.find = find
         self.file.write_text(self._config(config, http), encoding="utf-8")
         self.env = {k: v for k, v in os.environ.items()
                     if not k.startswith(("MUSTER", "PYTEST_", "LISTEN_"))
@@ -295,11 +323,21 @@ class Musterd:
         if self.user is not None:
             extra = {"user": self.user, "group": self.user,
                      "extra_groups": []}
+        words = [bin_] if self.find else [bin_, "-f", str(self.file)]
+        slave = self._open_terminal()
         with open(self.stdout, "ab") as out, open(self.stderr, "ab") as err:
+            streams = [slave if slave is not None else own or default
+                       for own, default in zip(self.streams, (
+                           subprocess.DEVNULL, out, err))]
+            if slave is not None:
+                extra["preexec_fn"] = lambda: fcntl.ioctl(
+                    0, termios.TIOCSCTTY, 0)
             self.popen = subprocess.Popen(
-                [bin_, "-f", str(self.file), *self.args], cwd=self.dir,
-                env=self.env, stdin=self.stdin or subprocess.DEVNULL,
-                stdout=out, stderr=err, start_new_session=True, **extra)
+                [*words, *self.args], cwd=self.dir, env=self.env,
+                stdin=streams[0], stdout=streams[1], stderr=streams[2],
+                start_new_session=True, **extra)
+        if slave is not None:
+            os.close(slave)
         self.pid = self.popen.pid
         if self.daemon:
             self._find_daemon()
@@ -316,6 +354,20 @@ class Musterd:
                 if (OBJ / part).is_dir():
                     shutil.copytree(OBJ / part, cls.reachable / part)
         return str(cls.reachable / "sbin/musterd")
+
+    def _open_terminal(self):
+        if not self.terminal:
+            return None
+        self.hang_up()
+        self.master, slave = os.openpty()
+        os.set_blocking(self.master, False)
+        return slave
+
+    def hang_up(self):
+        """Take its terminal away."""
+        if self.master is not None:
+            os.close(self.master)
+        self.master = None
 
     def _find_daemon(self):
         code = self.popen.wait(30 * SLOW)
@@ -358,6 +410,17 @@ class Musterd:
     def descendants(self):
         """Its components and jobs, and theirs."""
         return descendants(self.pid)
+
+    def parent(self):
+        """The process that starts all others."""
+        return wait_for("the parent", lambda: [
+            p for p in processes()
+            if p.ppid == self.pid and p.name == "musterd"])[0]
+
+    def jobs(self):
+        """The live processes that are not muster's own."""
+        return [p for p in self.descendants() if p.state not in "ZX"
+                and not p.name.startswith("muster")]
 
     def component(self, name):
         """The Processes of a program of its own, such as muster-httpd."""
@@ -414,9 +477,12 @@ class Musterd:
                 problems.append("musterd left behind:\n" + "\n".join(
                     f"{p}: {' '.join(p.command)}" for p in left))
         self._destroy()
+        self.terminal_text()
+        self.hang_up()
         if not self.strict:
             problems = []
-        if REPORT.search(self.stderr_text() + self.stdout_text()):
+        if REPORT.search(self.stderr_text() + self.stdout_text()
+                         + self.terminal_text()):
             problems.append("a sanitizer has reported something")
         if check and problems:
             raise Failure("\n".join(problems + [self.tail()]))
@@ -431,6 +497,20 @@ class Musterd:
                     to.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, to)
         shutil.rmtree(self.dir, ignore_errors=True)
+        # It stays when musterd was killed.
+        self.default_socket("lock").unlink(missing_ok=True)
+
+    def default_socket(self, suffix=None):
+        """Where its Unix socket is if nothing else is said; its lock file."""
+        if (self.user or os.geteuid()) == 0:
+            place = pathlib.Path("/run/muster")
+        else:
+            place = self.dir / "muster"
+        number = 0xcbf29ce484222325     # FNV-1a
+        for byte in bytes(self.file.resolve()):
+            number = (number ^ byte) * 0x100000001b3 % 2**64
+        name = f"{self.file.name}-{number:016x}.sock"
+        return place / (f"{name}.{suffix}" if suffix else name)
 
     # --- what it says ---
 
@@ -446,11 +526,25 @@ class Musterd:
             return ""
         return path.read_text(encoding="utf-8", errors="replace")
 
+    def terminal_text(self):
+        """All that was written to its terminal."""
+        while self.master is not None:
+            try:
+                data = os.read(self.master, 65536)
+            except BlockingIOError:
+                break
+            except OSError:     # nobody has the other side open
+                break
+            self.printed += data
+        return self.printed.decode(errors="replace")
+
     def tail(self, lines=40):
         """The end of what it printed, for messages."""
         parts = []
-        for title, path in (("stdout", self.stdout), ("stderr", self.stderr)):
-            text = self._text(path).splitlines()[-lines:]
+        for title, text in (("stdout", self.stdout_text()),
+                            ("stderr", self.stderr_text()),
+                            ("terminal", self.terminal_text())):
+            text = text.splitlines()[-lines:]
             if text:
                 parts.append("\n".join([f"--- {title} of musterd"] + text))
         return "\n".join(parts)
@@ -458,7 +552,8 @@ class Musterd:
     def wait_text(self, pattern, timeout=10):
         """Wait until it has printed what the pattern matches; the match."""
         return wait_for(f"the output {pattern!r}", lambda: re.search(
-            pattern, self.stdout_text() + self.stderr_text()), timeout)
+            pattern, self.stdout_text() + self.stderr_text()
+            + self.terminal_text(), re.M), timeout)
 
     # --- what it answers ---
 
@@ -484,6 +579,21 @@ class Musterd:
             return Response(answer.status, answer.headers, answer.read())
         finally:
             connection.close()
+
+    def raw(self, data, over="tcp", timeout=10, end=None):
+        """Send bytes as they are; all that comes back until the connection is
+        closed, or until `end` has come."""
+        connection = self.connect(over, timeout)
+        connection.connect()
+        with connection.sock as s:
+            s.sendall(data)
+            got = b""
+            while end is None or end not in got:
+                more = s.recv(65536)
+                if not more:
+                    break
+                got += more
+        return got
 
     def get(self, path, **more):
         return self.request("GET", path, **more)
@@ -517,6 +627,25 @@ class Musterd:
     def processes(self, over="tcp"):
         """pymanager's list: GET /."""
         return self.get("/", over=over).json()["processes"]
+
+    def all(self, over="tcp"):
+        """Those of /v1, which tells all of them, by the names of their jobs;
+        of several instances the last."""
+        return {p["name"].removeprefix("default."): p for p in self.get(
+            "/v1/processes", over=over).json()["processes"]}
+
+    def state(self, name):
+        return self.all()[name]["state"]
+
+    def wait_state(self, name, state, timeout=10):
+        """Wait until the process of that job is in that state; returns it."""
+        def test():
+            try:
+                found = self.all()[name]
+            except (OSError, http.client.HTTPException):
+                return None     # it is not there yet
+            return found if found["state"] == state else None
+        return wait_for(f"{name} to be {state}", test, timeout)
 
     def ctl(self, *args, check=False, stdin=None, timeout=30, env=None):
         """Run musterctl on it; stdin is text."""
