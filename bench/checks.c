@@ -50,9 +50,9 @@ struct program {
 /* What a case is, and what it gave. */
 struct measure {
 	const char *name;
-	unsigned int checks;
 	uint64_t interval;
-	int dead; /* more checks, of a server that never answers */
+	unsigned int checks;
+	unsigned int dead; /* more checks, of a server that never answers */
 };
 
 static double
@@ -297,7 +297,7 @@ measure(const struct measure *m, const char *verifier, uint16_t port,
 		    1 + i / 250, 1 + i % 250, port);
 		start_check(&p, i + 1, url, m->interval);
 	}
-	for (i = 0; i < (unsigned int)m->dead; i++) {
+	for (i = 0; i < m->dead; i++) {
 		(void)snprintf(url, sizeof(url), "http://127.1.%u.%u:%u/",
 		    1 + i / 250, 1 + i % 250, dead_port);
 		start_check(&p, 100000 + i, url, 1000 * MS);
@@ -401,11 +401,11 @@ int
 main(int argc, char **argv)
 {
 	static const struct measure measures[] = {
-	    {"flat out, 100 URLs", 100, 1 * MS, 0},
-	    {"flat out, 1000 URLs", 1000, 1 * MS, 0},
-	    {"1000 a second, 1000 URLs", 1000, 1000 * MS, 0},
-	    {"the same beside 2000 dead URLs", 1000, 1000 * MS, 2000},
-	    {"1000 URLs, none due", 1000, 86400 * 1000 * MS, 0},
+	    {"flat out, 100 URLs", 1 * MS, 100, 0},
+	    {"flat out, 1000 URLs", 1 * MS, 1000, 0},
+	    {"1000 a second, 1000 URLs", 1000 * MS, 1000, 0},
+	    {"the same beside 2000 dead URLs", 1000 * MS, 1000, 2000},
+	    {"1000 URLs, none due", 86400000 * MS, 1000, 0},
 	};
 	const char *error;
 	double seconds = 3;

@@ -71,10 +71,12 @@ watch(int ep, int fd)
 static void
 accept_all(int ep, int listener)
 {
+	struct sockaddr_in peer;
+	socklen_t len = sizeof(peer);
 	int fd;
 
-	while ((fd = accept4(
-		    listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) != -1)
+	while ((fd = accept4(listener, (struct sockaddr *)&peer, &len,
+		    SOCK_CLOEXEC | SOCK_NONBLOCK)) != -1)
 		watch(ep, fd);
 }
 

@@ -129,7 +129,8 @@ client_write(struct client *c, const void *data, size_t len)
 
 	if (c->out_off > 0 && c->out_off == c->out_len)
 		c->out_off = c->out_len = 0;
-	if (c->out_len - c->out_off + len > MAX_OUTPUT * 16)
+	/* One answer may have any size. */
+	if (c->out_len - c->out_off > MAX_OUTPUT * 16)
 		return -1;
 	if (c->out_size - c->out_len < len && c->out_off > 0) {
 		memmove(c->out, c->out + c->out_off, c->out_len - c->out_off);
@@ -337,6 +338,10 @@ client_process(struct client *c, char *buf, size_t len)
 static void
 head_timeout(struct client *c)
 {
+	/* Nothing is expected of it; write_cb() looks after its reading. */
+	if (c->state == CLIENT_WAITING || c->state == CLIENT_STREAMING ||
+	    c->writing)
+		return;
 	if (c->state != CLIENT_READING || c->head_deadline == 0) {
 		client_free(c);
 		return;
@@ -360,6 +365,25 @@ drain(struct client *c)
 		client_free(c);
 }
 
+/*
+ * It says something, or its end, before its turn: client_done() or
+ * write_cb() goes on.  Who follows a stream says nothing but that he has
+ * gone, and must not keep his place until there is something to write.
+ */
+static void
+read_later(struct client *c)
+{
+	char byte;
+	ssize_t n;
+
+	n = recv(c->fd, &byte, 1, MSG_PEEK);
+	if ((n == 0 && stream_follows(c->stream)) ||
+	    (n == -1 && errno != EAGAIN && errno != EINTR))
+		client_free(c);
+	else
+		(void)event_del(&c->read);
+}
+
 static void
 read_cb(int fd, short ev, void *arg)
 {
@@ -377,8 +401,7 @@ read_cb(int fd, short ev, void *arg)
 		return;
 	}
 	if (c->state != CLIENT_READING || c->writing) {
-		/* Not now: client_done() or write_cb() goes on. */
-		(void)event_del(&c->read);
+		read_later(c);
 		return;
 	}
 	if (c->in != NULL) {

@@ -242,6 +242,7 @@ void api_v1_ready_gone(struct client *);
 
 int stream_message(struct channel *, struct imsg *, void *);
 void stream_free(struct stream *);
+int stream_follows(const struct stream *); /* NULL does not */
 void stream_pull(struct client *); /* the reader has taken all */
 void stream_resume(void); /* a new relay */
 void stream_comment(struct client *);

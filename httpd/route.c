@@ -85,7 +85,9 @@ void
 route(struct client *c, const char *buf)
 {
 	struct request q;
+	const char *path;
 	const char *reason;
+	size_t len;
 	int status;
 
 	if (c->req.method == HTTP_METHOD_OTHER) {
@@ -117,8 +119,12 @@ route(struct client *c, const char *buf)
 	}
 	q.client = c;
 	q.buf = buf;
-	status = http_path_decode(buf + c->req.path.off, c->req.path.len,
-	    &q.path, q.text, sizeof(q.text));
+	path = buf + c->req.path.off;
+	len = c->req.path.len;
+	/* pymanager takes all slashes at the front for one. */
+	for (; len > 1 && path[0] == '/' && path[1] == '/'; len--)
+		path++;
+	status = http_path_decode(path, len, &q.path, q.text, sizeof(q.text));
 	if (status != 0) {
 		respond_problem(c, status, "bad-path", "malformed path");
 		return;

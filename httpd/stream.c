@@ -69,6 +69,12 @@ stream_free(struct stream *s)
 	free(s);
 }
 
+int
+stream_follows(const struct stream *s)
+{
+	return s != NULL && s->follow;
+}
+
 void
 stream_resume(void)
 {

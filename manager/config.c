@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <bsd/string.h>
 
@@ -16,7 +17,20 @@
  */
 
 #define CHUNK (16UL * 1024) /* of the arena */
-#define MAX_PROBLEMS 200
+/* Problems that are kept; musterd -n shows 20 of them. */
+#define MAX_PROBLEMS 64
+/*
+ * Bytes of the structs.  A document is bounded, but an alias of YAML lets
+ * one long value stand in very many places, and each becomes a copy.
+ */
+#define MAX_ARENA (64UL * 1024 * 1024)
+
+/* A warning that -n makes an error does not decide the exit code. */
+enum severity {
+	WARNING,
+	STRICT_ERROR,
+	ERROR,
+};
 
 struct config_arena {
 	struct config_arena *next;
@@ -53,6 +67,7 @@ arena_take(struct config *c, size_t len)
 	}
 	p = a->bytes + a->used;
 	a->used += len;
+	c->bytes += len;
 	return p;
 }
 
@@ -129,27 +144,72 @@ config_free(struct config *c)
 
 /* ---- the report ----------------------------------------------------- */
 
-static void
-problem_add(struct config_report *r, int error, enum exit_code code,
-    const char *file, unsigned int line, unsigned int column, const char *text)
+/* Would a further problem be dropped? Then its text need not be made. */
+static int
+report_full(const struct config_report *r, enum severity severity)
+{
+	if (r->count < MAX_PROBLEMS)
+		return 0;
+	/* An error takes the place of a warning. */
+	return severity == WARNING || r->errors >= MAX_PROBLEMS;
+}
+
+int
+config_errors_are_full(const struct loader *l)
+{
+	return report_full(l->report, ERROR);
+}
+
+/* The place of a further problem; NULL: it is dropped. */
+static struct config_problem *
+report_room(struct config_report *r, enum severity severity)
 {
 	struct config_problem *list;
+	size_t i;
 
-	if (error && r->errors++ == 0)
-		r->code = code;
-	if (r->count >= MAX_PROBLEMS)
-		return;
+	if (report_full(r, severity))
+		return NULL;
+	if (r->count == MAX_PROBLEMS) {
+		for (i = r->count - 1; r->list[i].error; i--)
+			;
+		free(r->list[i].file);
+		free(r->list[i].text);
+		memmove(&r->list[i], &r->list[i + 1],
+		    (r->count - i - 1) * sizeof(*list));
+		return &r->list[r->count - 1];
+	}
 	list = reallocarray(r->list, r->count + 1, sizeof(*list));
 	if (list == NULL)
 		abort();
 	r->list = list;
-	list += r->count++;
-	list->error = error;
-	list->file = file;
-	list->line = line;
-	list->column = column;
-	list->text = strdup(text);
-	if (list->text == NULL)
+	return &list[r->count++];
+}
+
+static void
+problem_add(struct config_report *r, enum severity severity,
+    enum exit_code code, const char *file, unsigned int line,
+    unsigned int column, const char *text)
+{
+	struct config_problem *p;
+
+	p = report_room(r, severity);
+	if (severity != WARNING)
+		r->errors++;
+	if (severity == ERROR && r->fatal++ == 0)
+		r->code = code;
+	else if (severity == STRICT_ERROR && r->errors == 1)
+		r->code = code;
+	if (p == NULL)
+		return;
+	p->error = severity != WARNING;
+	p->line = line;
+	p->column = column;
+	p->file = NULL;
+	p->text = strdup(text);
+	/* A copy: the report outlives a configuration that is refused. */
+	if (file != NULL)
+		p->file = strdup(file);
+	if (p->text == NULL || (file != NULL && p->file == NULL))
 		abort();
 }
 
@@ -163,7 +223,8 @@ config_problem_add(struct config_report *r, int error, enum exit_code code,
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	problem_add(r, error, code, at->file, at->line, at->column, text);
+	problem_add(r, error ? ERROR : WARNING, code, at->file, at->line,
+	    at->column, text);
 }
 
 void
@@ -171,8 +232,10 @@ config_report_free(struct config_report *r)
 {
 	size_t i;
 
-	for (i = 0; i < r->count; i++)
+	for (i = 0; i < r->count; i++) {
+		free(r->list[i].file);
 		free(r->list[i].text);
+	}
 	free(r->list);
 	memset(r, 0, sizeof(*r));
 }
@@ -180,15 +243,17 @@ config_report_free(struct config_report *r)
 int
 config_problem_text(const struct config_problem *p, char *buf, size_t size)
 {
+	char file[256];
 	char shown[512];
 
 	(void)doc_show(p->text, shown, sizeof(shown));
 	if (p->file == NULL)
 		return snprintf(buf, size, "%s", shown);
+	(void)doc_show(p->file, file, sizeof(file));
 	if (p->line == 0)
-		return snprintf(buf, size, "%s: %s", p->file, shown);
+		return snprintf(buf, size, "%s: %s", file, shown);
 	return snprintf(
-	    buf, size, "%s:%u:%u: %s", p->file, p->line, p->column, shown);
+	    buf, size, "%s:%u:%u: %s", file, p->line, p->column, shown);
 }
 
 struct position
@@ -202,22 +267,36 @@ config_position(struct loader *l, const struct doc_node *n)
 	return at;
 }
 
-static void
-report_node(struct loader *l, int error, const struct doc_node *n,
-    const char *fmt, va_list ap)
+/* Where a problem of a member is shown. */
+enum place {
+	AT_VALUE,
+	AT_KEY,
+};
+
+static void __attribute__((format(printf, 5, 0)))
+report_node(struct loader *l, enum severity severity, enum place place,
+    const struct doc_node *n, const char *fmt, va_list ap)
 {
 	char path[256];
 	char text[512];
 	size_t len;
+	int at_key;
 
-	(void)doc_path(n, path, sizeof(path));
-	len = (size_t)snprintf(
-	    text, sizeof(text), "%s%s", path, path[0] == '\0' ? "" : ": ");
-	if (len < sizeof(text))
-		(void)vsnprintf(text + len, sizeof(text) - len, fmt, ap);
-	problem_add(l->report, error || l->strict, EXIT_SETUP, l->file,
-	    n->key_line != 0 && fmt[0] == 'u' ? n->key_line : n->line,
-	    n->key_line != 0 && fmt[0] == 'u' ? n->key_column : n->column,
+	if (severity == WARNING && l->strict)
+		severity = STRICT_ERROR;
+	text[0] = '\0';
+	/* Of a very long list, finding the path alone takes its time. */
+	if (!report_full(l->report, severity)) {
+		(void)doc_path(n, path, sizeof(path));
+		len = (size_t)snprintf(text, sizeof(text), "%s%s", path,
+		    path[0] == '\0' ? "" : ": ");
+		if (len < sizeof(text))
+			(void)vsnprintf(
+			    text + len, sizeof(text) - len, fmt, ap);
+	}
+	at_key = place == AT_KEY && n->key_line != 0;
+	problem_add(l->report, severity, EXIT_SETUP, l->file,
+	    at_key ? n->key_line : n->line, at_key ? n->key_column : n->column,
 	    text);
 }
 
@@ -227,7 +306,18 @@ config_error(struct loader *l, const struct doc_node *n, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	report_node(l, 1, n, fmt, ap);
+	report_node(l, ERROR, AT_VALUE, n, fmt, ap);
+	va_end(ap);
+}
+
+void
+config_error_key(
+    struct loader *l, const struct doc_node *n, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	report_node(l, ERROR, AT_KEY, n, fmt, ap);
 	va_end(ap);
 }
 
@@ -237,8 +327,32 @@ config_warning(struct loader *l, const struct doc_node *n, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	report_node(l, 0, n, fmt, ap);
+	report_node(l, WARNING, AT_VALUE, n, fmt, ap);
 	va_end(ap);
+}
+
+static void __attribute__((format(printf, 3, 4)))
+warning_key(struct loader *l, const struct doc_node *n, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	report_node(l, WARNING, AT_KEY, n, fmt, ap);
+	va_end(ap);
+}
+
+int
+config_is_full(struct loader *l, const struct doc_node *n, size_t more)
+{
+	if (l->config->bytes + more <= MAX_ARENA)
+		return 0;
+	if (!l->full)
+		config_error(l, n,
+		    "the configuration is too large: more than %lu MiB with "
+		    "all aliases and replacements",
+		    MAX_ARENA >> 20);
+	l->full = 1;
+	return 1;
 }
 
 /* ---- groups --------------------------------------------------------- */
@@ -260,12 +374,15 @@ unknown_key(
 {
 	const char *best;
 
-	best = suggest_key(n->key, group);
-	if (best != NULL)
-		config_warning(
-		    l, n, "unknown key (did you mean \"%s\"?)", best);
+	/* Looking for what was meant is dear, and the text would be lost. */
+	if (report_full(l->report, l->strict ? STRICT_ERROR : WARNING))
+		best = NULL;
 	else
-		config_warning(l, n, "unknown key");
+		best = suggest_key(n->key, group);
+	if (best != NULL)
+		warning_key(l, n, "unknown key (did you mean \"%s\"?)", best);
+	else
+		warning_key(l, n, "unknown key");
 }
 
 static void
@@ -280,12 +397,17 @@ apply_key(struct loader *l, const struct key *k, void *target,
 		    strcmp(n->text, k->words[0]) == 0)
 			return;
 		if (value_check(l, k, n) == 0)
-			config_error(l, n,
-			    "%s is not available in this version", k->later);
+			config_error_key(l, n,
+			    "not available in this version: %s", k->later);
 		return;
 	}
-	if (value_check(l, k, n) == 0 && k->set != NULL)
-		k->set(l, k, target, n);
+	if (config_is_full(l, n, 0))
+		return;
+	if (value_check(l, k, n) == 0) {
+		if (k->set != NULL)
+			k->set(l, k, target, n);
+	} else if (k->set == set_http_port && l->report->fatal == 1)
+		l->report->code = EXIT_NOT_FOUND; /* as when it is in use */
 }
 
 void
@@ -309,8 +431,8 @@ config_group(struct loader *l, const struct key_group *group, void *target,
 			continue;
 		}
 		if (doc_get(n, member->key) != member) {
-			config_warning(l, member,
-			    "given twice, with - and with _; the one with _ "
+			warning_key(l, member,
+			    "given twice, with - and with _: the one with _ "
 			    "counts");
 			continue;
 		}
@@ -326,65 +448,125 @@ file_warnings(struct loader *l, const struct doc *doc)
 	const struct doc_warning *w;
 
 	for (w = doc->warnings; w != NULL; w = w->next)
-		problem_add(l->report, l->strict, EXIT_SETUP, l->file, w->line,
-		    w->column, w->message);
+		problem_add(l->report, l->strict ? STRICT_ERROR : WARNING,
+		    EXIT_SETUP, l->file, w->line, w->column, w->message);
 }
 
-/* The name says JSON, or the content does. */
-static int
-looks_json(const char *path)
+/* What a file of this name should have been. */
+static const char *
+format_name(const char *path)
 {
 	size_t len;
 
 	len = strlen(path);
-	return len > 5 && strcmp(path + len - 5, ".json") == 0;
+	if (config_is_procfile(path))
+		return "Procfile";
+	return len > 5 && strcasecmp(path + len - 5, ".json") == 0 ?
+	    "JSON file" :
+	    "YAML or JSON file";
 }
 
+/* Ends with pymanager's sentence, so that who looks for it finds it. */
 static struct doc *
 parse(struct loader *l, const char *path, const void *bytes, size_t len)
 {
 	struct doc_error error;
 	struct doc *doc;
-	char text[400];
+	char shown[128];
+	char text[512];
 
-	doc = doc_parse(path, bytes, len, DOC_AUTO, &error);
-	if (doc == NULL) {
-		(void)snprintf(text, sizeof(text), "not a valid %s file: %s",
-		    looks_json(path) ? "JSON" : "YAML or JSON", error.message);
-		problem_add(l->report, 1, EXIT_SYNTAX, l->file, error.line,
-		    error.column, text);
-		return NULL;
-	}
-	if (doc->root->kind != DOC_OBJECT) {
-		(void)snprintf(text, sizeof(text), "want a mapping, got %s",
-		    doc_kind_name(doc->root->kind));
-		problem_add(l->report, 1, EXIT_SYNTAX, l->file, doc->root->line,
-		    doc->root->column, text);
+	if (config_is_procfile(path))
+		doc = config_procfile(bytes, len, &error);
+	else
+		doc = doc_parse(path, bytes, len, DOC_AUTO, &error);
+	if (doc != NULL && doc->root->kind != DOC_OBJECT) {
+		error.line = doc->root->line;
+		error.column = doc->root->column;
+		(void)snprintf(error.message, sizeof(error.message),
+		    "want a mapping, got %s", doc_kind_name(doc->root->kind));
 		doc_free(doc);
+		doc = NULL;
+	}
+	if (doc == NULL) {
+		(void)snprintf(text, sizeof(text), "%s: %s is not a valid %s.",
+		    error.message, doc_show(path, shown, sizeof(shown)),
+		    format_name(path));
+		problem_add(l->report, ERROR, EXIT_SYNTAX, l->file, error.line,
+		    error.column, text);
 		return NULL;
 	}
 	file_warnings(l, doc);
 	return doc;
 }
 
+/* The members of an included file. */
+static void
+include_members(struct loader *l, const struct doc_node *root)
+{
+	const struct doc_node *member;
+	const struct key *k;
+
+	for (member = doc_first(root); member != NULL;
+	     member = doc_next(member)) {
+		if (strncmp(member->key, "x-", 2) == 0)
+			continue;
+		k = find_key(&group_top, member->key);
+		if (k == NULL)
+			unknown_key(l, &group_top, member);
+		else if (k->set != set_processes && k->set != set_modules &&
+		    k->set != set_include && strcmp(k->name, "$schema") != 0)
+			config_error_key(l, member,
+			    "an included file has processes, modules and "
+			    "include only");
+		else
+			apply_key(l, k, l->config, member);
+	}
+}
+
+/*
+ * Each file is included once: with that, files that include each other end,
+ * and the parent's bound on files is one on the work as well.
+ */
+static int
+include_once(struct loader *l, const struct doc_node *n, const char *path)
+{
+	char **list;
+	char shown[160];
+	size_t i;
+
+	for (i = 0; i < l->included.count; i++)
+		if (strcmp(l->included.list[i], path) == 0) {
+			config_error(l, n, "%s is included twice",
+			    doc_show(path, shown, sizeof(shown)));
+			return -1;
+		}
+	list = config_array(
+	    l->config, l->included.list, l->included.count, sizeof(*list));
+	list[l->included.count++] = config_strdup(l->config, path);
+	l->included.list = list;
+	return 0;
+}
+
 void
 config_include_file(
     struct loader *l, const struct doc_node *n, const char *path)
 {
-	const struct doc_node *member;
-	const struct key *k;
 	const char *outer;
 	const void *bytes;
 	struct doc *doc;
+	char shown[160];
 	size_t len;
 
 	if (l->depth >= 8) {
 		config_error(l, n, "includes are nested too deeply");
 		return;
 	}
+	if (include_once(l, n, path) == -1)
+		return;
 	if (l->read_file(l->read_arg, path, &bytes, &len) == -1) {
 		if (errno != EAGAIN)
-			config_error(l, n, "cannot read %s: %s", path,
+			config_error(l, n, "cannot read %s: %s",
+			    doc_show(path, shown, sizeof(shown)),
 			    strerrordesc_np(errno));
 		return;
 	}
@@ -392,20 +574,8 @@ config_include_file(
 	l->file = path;
 	l->depth++;
 	doc = parse(l, path, bytes, len);
-	for (member = doc == NULL ? NULL : doc_first(doc->root); member != NULL;
-	     member = doc_next(member)) {
-		k = find_key(&group_top, member->key);
-		if (strncmp(member->key, "x-", 2) == 0)
-			continue;
-		if (k == NULL ||
-		    (k->set != set_processes && k->set != set_modules &&
-			k->set != set_include))
-			config_error(l, member,
-			    "an included file has processes, modules and "
-			    "include only");
-		else
-			apply_key(l, k, l->config, member);
-	}
+	if (doc != NULL)
+		include_members(l, doc->root);
 	doc_free(doc);
 	l->depth--;
 	l->file = outer;
@@ -425,7 +595,7 @@ check_mode(struct loader *l)
 	if (s->flags & SNAPSHOT_ROOT)
 		return; /* the parent has refused what must be refused */
 	if (s->mode & 02)
-		problem_add(l->report, 0, EXIT_SETUP, l->file, 0, 0,
+		problem_add(l->report, WARNING, EXIT_SETUP, l->file, 0, 0,
 		    "the file is writable by everyone");
 }
 
@@ -439,7 +609,8 @@ load_document(struct loader *l, const struct doc_node *root)
 	struct config_report *report;
 	size_t i;
 
-	/* What later keys rest on is read first, its problems once. */
+	/* What jobs rest on may stand behind them; its problems are told when
+	 * its turn comes. */
 	memset(&scratch, 0, sizeof(scratch));
 	report = l->report;
 	l->report = &scratch;
@@ -451,12 +622,14 @@ load_document(struct loader *l, const struct doc_node *root)
 	}
 	config_report_free(&scratch);
 	l->report = report;
-	l->modules.count = 0;
+	l->full = 0;
 	config_group(l, &group_top, l->config, root);
-	if (!l->has_processes && doc_get(root, "processes") == NULL)
-		problem_add(l->report, 1, EXIT_NO_PROCESSES, l->file,
-		    root->line, root->column,
-		    "No processes listed in the configuration file.");
+	if (l->has_processes || doc_get(root, "processes") != NULL)
+		return;
+	/* At a start pymanager's words alone, which scripts look for. */
+	problem_add(l->report, ERROR, EXIT_NO_PROCESSES,
+	    l->strict ? l->file : NULL, root->line, root->column,
+	    "No processes listed in the configuration file.");
 }
 
 struct config *

@@ -246,12 +246,13 @@ struct config {
 	struct job_config **jobs;
 	size_t njobs;
 	struct config_arena *arena;
+	size_t bytes; /* of the arena */
 };
 
 /* What a check found; printed by config_print(). */
 struct config_problem {
 	int error; /* 0: a warning */
-	const char *file;
+	char *file; /* NULL: of no file */
 	unsigned int line;
 	unsigned int column;
 	char *text; /* "key.path: what (did you mean …)" */
@@ -260,8 +261,9 @@ struct config_problem {
 struct config_report {
 	struct config_problem *list;
 	size_t count;
-	size_t errors;
-	enum exit_code code; /* of the first error */
+	size_t errors; /* all of them, those too that are not kept */
+	size_t fatal; /* errors that are errors without -n, too */
+	enum exit_code code; /* what a start would end with, else 5 */
 };
 
 struct snapshot;

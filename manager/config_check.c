@@ -2,9 +2,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/message.h"
 #include "config_table.h"
 
-/* What concerns several jobs: names, and the order that `after` makes. */
+/*
+ * What concerns several jobs: names, the order that `after` makes, and how
+ * much of all there may be.
+ */
+
+#define OWN_ENTRIES 8 /* of musterd itself: listeners, log file, -x */
 
 static int
 by_name(const void *a, const void *b)
@@ -52,7 +58,9 @@ resolve(struct loader *l, struct job_config *const *sorted,
 				a->index = (size_t)(*found)->entry;
 				continue;
 			}
-			best = suggest(a->job, names, l->config->njobs);
+			best = config_errors_are_full(l) ?
+			    NULL :
+			    suggest(a->job, names, l->config->njobs);
 			(void)snprintf(text, sizeof(text),
 			    "after: no job \"%.64s\"%s%.64s%s", a->job,
 			    best == NULL ? "" : " (did you mean \"",
@@ -79,6 +87,7 @@ print_cycle(
     struct loader *l, const struct visit *stack, size_t depth, size_t again)
 {
 	const struct job_config *first;
+	const char *to;
 	char text[400];
 	size_t i;
 	size_t n;
@@ -86,12 +95,20 @@ print_cycle(
 	for (i = 0; stack[i].job != again; i++)
 		;
 	first = l->config->jobs[again];
-	n = (size_t)snprintf(text, sizeof(text), "after: a cycle: ");
-	for (; i < depth && n < sizeof(text) - 80; i++)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%.64s -> ",
-		    l->config->jobs[stack[i].job]->name);
-	(void)snprintf(text + n, sizeof(text) - n, "%.64s", first->name);
-	problem(l, &first->after[0].at, first->name, text);
+	to = i + 1 < depth ? l->config->jobs[stack[i + 1].job]->name :
+			     first->name;
+	n = (size_t)snprintf(text, sizeof(text),
+	    "after: a cycle: %.64s -> %.64s", first->name, to);
+	for (i += 2; i <= depth && n < sizeof(text) - 160; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, " -> %.64s",
+		    i < depth ? l->config->jobs[stack[i].job]->name :
+				first->name);
+	if (i <= depth)
+		(void)snprintf(text + n, sizeof(text) - n, " -> ... -> %.64s",
+		    first->name);
+	for (i = 0; stack[i].job != again; i++)
+		;
+	problem(l, &first->after[stack[i].next - 1].at, first->name, text);
 }
 
 /* Depth first, without recursion; reports the first cycle of each start. */
@@ -141,6 +158,89 @@ check_cycles(struct loader *l)
 			find_cycle(l, colour, stack, i);
 }
 
+/* ---- what the parent takes ------------------------------------------ */
+
+#define SEGMENT_SIZE 16 /* of a word or segment, beside its text */
+#define SPEC_SIZE (64UL * 1024) /* of all but words and variables, at most */
+
+static size_t
+words_size(const struct words *words)
+{
+	size_t i;
+	size_t size;
+
+	size = 0;
+	for (i = 0; i < words->count; i++)
+		size += strlen(words->list[i].source) +
+		    (words->list[i].nsegments + 1) * SEGMENT_SIZE;
+	return size;
+}
+
+/* The entries of a job in the parent's table; reports one too large. */
+static size_t
+check_entries(struct loader *l, const struct job_config *c)
+{
+	const struct verify_config *v;
+	size_t environment;
+	size_t i;
+	size_t n;
+
+	n = 1;
+	n += c->out.mode == OUTPUT_FILE;
+	n += c->err.mode == OUTPUT_FILE;
+	environment = words_size(&c->environment);
+	if (words_size(&c->words) + environment > MAX_ENTRY_SIZE - SPEC_SIZE)
+		problem(l, &c->at, c->name,
+		    "command and environment are larger than 960 KiB");
+	for (i = 0; i < c->nverifiers; i++) {
+		v = &c->verifiers[i];
+		n += v->kind != VERIFY_EXITED && v->kind != VERIFY_TCP &&
+		    (v->kind != VERIFY_HTTP || v->unix_path != NULL);
+		if (words_size(&v->command) + environment >
+		    MAX_ENTRY_SIZE - SPEC_SIZE)
+			problem(l, &v->at, c->name,
+			    "verify: command and environment are larger than "
+			    "960 KiB");
+		if (v->kind == VERIFY_CUSTOM &&
+		    strlen(c->command_line) >= MAX_STRING)
+			problem(l, &v->at, c->name,
+			    "verifier: the command is too long for a class of "
+			    "Python");
+	}
+	return n;
+}
+
+/* How many processes and entries a configuration may have in all. */
+static void
+check_totals(struct loader *l)
+{
+	const struct job_config *c;
+	char text[128];
+	size_t entries;
+	size_t i;
+	size_t processes;
+
+	entries = OWN_ENTRIES;
+	processes = 0;
+	for (i = 0; i < l->config->njobs && l->report->errors == 0; i++) {
+		c = l->config->jobs[i];
+		entries += check_entries(l, c);
+		processes += c->instances;
+		text[0] = '\0';
+		/* One more is the command of -x. */
+		if (processes >= MAX_PROCESSES - 1)
+			(void)snprintf(text, sizeof(text),
+			    "instances: more than %d processes in all",
+			    MAX_PROCESSES - 2);
+		else if (entries > MAX_ENTRIES)
+			(void)snprintf(text, sizeof(text),
+			    "more than %d commands, files and sockets in all",
+			    MAX_ENTRIES - OWN_ENTRIES);
+		if (text[0] != '\0')
+			problem(l, &c->at, c->name, text);
+	}
+}
+
 void
 config_check_jobs(struct loader *l)
 {
@@ -166,4 +266,6 @@ config_check_jobs(struct loader *l)
 	resolve(l, sorted, names);
 	if (l->report->errors == 0 && l->config->graph)
 		check_cycles(l);
+	if (l->report->errors == 0)
+		check_totals(l);
 }

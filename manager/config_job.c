@@ -1,5 +1,6 @@
 #include <sys/resource.h>
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,15 +20,6 @@ set_job_node(struct loader *l, const struct key *k, void *target,
 {
 	(void)target;
 	*(const struct doc_node **)(void *)((char *)l + k->offset) = n;
-}
-
-void
-set_append(struct loader *l, const struct key *k, void *target,
-    const struct doc_node *n)
-{
-	(void)k;
-	(void)target;
-	l->append = n->value.boolean;
 }
 
 void
@@ -67,14 +59,20 @@ variable_name(const char *s, size_t len)
 	return len > 0 && memchr(s, '=', len) == NULL;
 }
 
-static void
+/* NAME=VALUE, of the configuration's memory; 0, or -1: no more fit. */
+static int
 add_variable(struct loader *l, struct job_config *c, const struct doc_node *n,
-    const char *text)
+    char *text)
 {
 	struct word w;
 
+	if (strlen(text) >= MAX_STRING) {
+		config_error(l, n, "name and value are longer than %lu bytes",
+		    MAX_STRING - 1UL);
+		return 0;
+	}
 	word_make(l, n, text, &w);
-	words_append(l, &c->environment, &w);
+	return words_append(l, n, &c->environment, &w);
 }
 
 void
@@ -88,28 +86,32 @@ set_environment(struct loader *l, const struct key *k, void *target,
 	(void)k;
 	c = target;
 	for (item = doc_first(n); item != NULL; item = doc_next(item)) {
-		if (item->text == NULL || item->kind == DOC_NULL) {
-			config_error(l, item, "want a string, got %s",
-			    doc_kind_name(item->kind));
-			continue;
-		}
 		s = value_string(l, item);
 		if (s == NULL)
 			continue;
-		if (n->kind == DOC_ARRAY) {
-			if (strchr(s, '=') == NULL || s[0] == '=')
-				config_error(l, item, "want NAME=VALUE");
-			else
-				add_variable(l, c, item, s);
+		if (n->kind == DOC_OBJECT) {
+			if (!variable_name(item->key, strlen(item->key))) {
+				config_error_key(l, item,
+				    "no name of an environment variable");
+				continue;
+			}
+			s = config_printf(l->config, "%s=%s", item->key, s);
+		} else if (strchr(s, '=') == NULL || s[0] == '=') {
+			config_error(l, item, "want NAME=VALUE");
 			continue;
 		}
-		if (!variable_name(item->key, strlen(item->key)))
-			config_error(
-			    l, item, "no name of an environment variable");
-		else
-			add_variable(l, c, item,
-			    config_printf(l->config, "%s=%s", item->key, s));
+		if (add_variable(l, c, item, s) == -1)
+			return;
 	}
+}
+
+void
+set_environment_file(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	(void)k;
+	((struct job_config *)target)->environment_file =
+	    value_bounded(l, n, "a path", PATH_MAX);
 }
 
 /* ---- identity ------------------------------------------------------- */
@@ -236,8 +238,10 @@ set_limits(struct loader *l, const struct key *k, void *target,
 				break;
 		}
 		if (i == NRESOURCES) {
-			best = suggest(item->key, names, NRESOURCES);
-			config_error(l, item, "unknown limit%s%s%s",
+			best = config_errors_are_full(l) ?
+			    NULL :
+			    suggest(item->key, names, NRESOURCES);
+			config_error_key(l, item, "unknown limit%s%s%s",
 			    best == NULL ? "" : " (did you mean \"",
 			    best == NULL ? "" : best,
 			    best == NULL ? "" : "\"?)");
@@ -262,6 +266,8 @@ add_after(struct loader *l, struct job_config *c, const struct doc_node *n,
 {
 	struct after *list;
 
+	if (config_is_full(l, n, 0))
+		return;
 	list = config_array(l->config, c->after, c->nafter, sizeof(*list));
 	list[c->nafter].job = config_strdup(l->config, job);
 	list[c->nafter].condition = condition;
@@ -334,10 +340,17 @@ set_success(struct loader *l, const struct key *k, void *target,
 	}
 }
 
+void
+set_signal(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	(void)k;
+	(void)value_signal(l, n, &((struct stop_step *)target)->signal);
+}
+
 static void
 add_step(struct loader *l, struct job_config *c, const struct doc_node *n)
 {
-	const struct doc_node *member;
 	struct stop_step *list;
 	struct stop_step *step;
 
@@ -346,18 +359,10 @@ add_step(struct loader *l, struct job_config *c, const struct doc_node *n)
 	c->stop = list;
 	step->signal = 15;
 	step->wait = UINT64_MAX; /* the graceful time */
-	if (n->kind != DOC_OBJECT) {
+	if (n->kind == DOC_OBJECT)
+		config_group(l, &group_stop, step, n);
+	else
 		(void)value_signal(l, n, &step->signal);
-		return;
-	}
-	for (member = doc_first(n); member != NULL; member = doc_next(member)) {
-		if (strcmp(member->key, "signal") == 0)
-			(void)value_signal(l, member, &step->signal);
-		else if (strcmp(member->key, "wait") == 0)
-			(void)value_duration(l, member, &step->wait);
-		else
-			config_warning(l, member, "unknown key");
-	}
 }
 
 void
@@ -374,11 +379,12 @@ set_stop(struct loader *l, const struct key *k, void *target,
 		add_step(l, c, n);
 		return;
 	}
-	for (item = doc_first(n); item != NULL; item = doc_next(item))
-		if (c->nstop < MAX_STOP_STEPS)
-			add_step(l, c, item);
-	if (doc_count(n) > MAX_STOP_STEPS)
+	if (doc_count(n) > MAX_STOP_STEPS) {
 		config_error(l, n, "more than %d steps", MAX_STOP_STEPS);
+		return;
+	}
+	for (item = doc_first(n); item != NULL; item = doc_next(item))
+		add_step(l, c, item);
 }
 
 void
@@ -408,63 +414,108 @@ job_defaults(struct job_config *c)
 	c->err.mode = OUTPUT_JOIN;
 }
 
+/* `command`: a list of words, a line for the shell, or one to be split. */
 static void
-read_words(struct loader *l, struct job_config *c, const struct doc_node *n)
+read_command(struct loader *l, struct job_config *c)
 {
 	struct word w;
 	char *s;
 
-	if (l->command != NULL && l->executable != NULL) {
+	if (l->command->kind == DOC_ARRAY)
+		words_list(l, l->command, &c->words);
+	else if (!c->shell)
+		words_split(l, l->command, &c->words);
+	else {
+		s = value_string(l, l->command);
+		if (s == NULL)
+			return;
+		word_make(l, l->command, s, &w);
+		(void)words_append(l, l->command, &c->words, &w);
+	}
+}
+
+/* All words become the one that the shell gets: joined, never quoted. */
+static void
+join_words(struct loader *l, struct job_config *c, const struct doc_node *n)
+{
+	struct words joined;
+	struct word w;
+	char *s;
+
+	memset(&joined, 0, sizeof(joined));
+	s = words_joined(l, &c->words);
+	if (strlen(s) >= MAX_STRING) {
+		config_error(
+		    l, n, "a command of more than %lu bytes", MAX_STRING - 1UL);
+		return;
+	}
+	word_make(l, n, s, &w);
+	(void)words_append(l, n, &joined, &w);
+	c->words = joined;
+}
+
+static void
+read_words(struct loader *l, struct job_config *c, const struct doc_node *n)
+{
+	struct word w;
+	size_t errors;
+	char *s;
+
+	if (l->full)
+		return; /* what is missing was not read */
+	errors = l->report->errors;
+	if (l->command != NULL &&
+	    (l->executable != NULL || l->arguments != NULL)) {
 		config_error(l, l->command,
 		    "give either command, or executable and arguments");
 		return;
 	}
-	if (l->command != NULL) {
-		if (l->command->kind == DOC_ARRAY)
-			words_list(l, l->command, &c->words);
-		else if (c->shell) {
-			s = value_string(l, l->command);
-			if (s != NULL) {
-				word_make(l, l->command, s, &w);
-				words_append(l, &c->words, &w);
-			}
-		} else
-			words_split(l, l->command, &c->words);
-	} else if (l->executable != NULL) {
+	if (l->command != NULL)
+		read_command(l, c);
+	else if (l->executable != NULL && l->arguments != NULL) {
 		s = value_string(l, l->executable);
 		if (s == NULL)
 			return;
 		word_make(l, l->executable, s, &w);
-		words_append(l, &c->words, &w);
-		if (l->arguments != NULL)
-			words_list(l, l->arguments, &c->words);
-	}
-	if ((l->command == NULL &&
-		(l->executable == NULL || l->arguments == NULL)) ||
-	    c->words.count == 0 || c->words.list[0].source[0] == '\0')
+		(void)words_append(l, l->executable, &c->words, &w);
+		words_list(l, l->arguments, &c->words);
+	} else if (doc_get(n, "command") != NULL ||
+	    (doc_get(n, "executable") != NULL &&
+		doc_get(n, "arguments") != NULL))
+		return; /* there, but of a wrong kind: reported */
+	if (l->report->errors != errors)
+		return;
+	if (c->words.count == 0 || c->words.list[0].source[0] == '\0')
 		config_error(l, l->command != NULL ? l->command : n,
 		    "Missing executable or arguments in definition for "
 		    "process %s.",
 		    c->name);
+	else if (c->shell)
+		join_words(l, c, n);
 }
 
 static void
 read_output(struct loader *l, struct job_config *c)
 {
-	if (l->suppress != NULL && value_truth(l->suppress)) {
-		if (l->redirect != NULL) {
-			config_error(l, l->redirect,
-			    "suppress_output and redirect_output exclude each "
-			    "other");
-			return;
-		}
+	int suppress;
+
+	suppress = l->suppress != NULL && value_truth(l->suppress);
+	if (suppress && l->redirect != NULL)
+		config_error(l, l->redirect,
+		    "suppress_output and redirect_output exclude each other");
+	else if (l->output != NULL && (suppress || l->redirect != NULL))
+		config_error(l, l->output, "stdout and %s exclude each other",
+		    suppress ? "suppress_output" : "redirect_output");
+	else if (suppress)
 		c->out.mode = OUTPUT_KEEP;
-	}
-	if (l->redirect == NULL)
-		return;
-	c->out.mode = OUTPUT_FILE;
-	c->out.path = value_path(l, l->redirect);
-	c->out.append = l->append;
+	else if (l->redirect != NULL) {
+		c->out.mode = OUTPUT_FILE;
+		c->out.path = value_path(l, l->redirect);
+		c->out.append =
+		    l->appending != NULL && l->appending->value.boolean;
+	} else if (l->appending != NULL && l->appending->value.boolean)
+		config_warning(l, l->appending,
+		    "without effect: there is no redirect_output");
 }
 
 static void
@@ -495,10 +546,15 @@ name_is_good(const char *name)
 	if (len == 0 || len > MAX_NAME || strcmp(name, ".") == 0 ||
 	    strcmp(name, "..") == 0)
 		return 0;
-	for (i = 0; i < len; i++)
+	for (i = 0; i < len; i++) {
 		if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f ||
 		    name[i] == '/')
 			return 0;
+		/* U+0080 to U+009F are controls, too. */
+		if ((unsigned char)name[i] == 0xc2 &&
+		    (unsigned char)name[i + 1] < 0xa0)
+			return 0;
+	}
 	return 1;
 }
 
@@ -512,15 +568,14 @@ read_job(struct loader *l, const struct doc_node *n)
 	c->name = config_strdup(l->config, n->key);
 	c->at = config_position(l, n);
 	if (!name_is_good(n->key))
-		config_error(l, n,
+		config_error_key(l, n,
 		    "a name has 1 to %d bytes, no \"/\" and no control "
 		    "characters",
 		    MAX_NAME);
 	job_defaults(c);
 	l->shell_given = 0;
-	l->suppress = l->redirect = l->graceful = NULL;
-	l->executable = l->arguments = l->command = NULL;
-	l->append = 0;
+	l->suppress = l->redirect = l->output = l->appending = NULL;
+	l->graceful = l->executable = l->arguments = l->command = NULL;
 	config_group(l, &group_job, c, n);
 	if (c->shell && c->shell_program == NULL)
 		c->shell_program =
@@ -552,9 +607,11 @@ set_processes(struct loader *l, const struct key *k, void *target,
 		if (strncmp(job->key, "x-", 2) == 0 && job->kind != DOC_OBJECT)
 			continue;
 		if (l->config->njobs >= MAX_JOBS) {
-			config_error(l, job, "more than %d jobs", MAX_JOBS);
+			config_error_key(l, job, "more than %d jobs", MAX_JOBS);
 			return;
 		}
+		if (config_is_full(l, job, 0))
+			return;
 		read_job(l, job);
 	}
 }

@@ -6,8 +6,16 @@
 /* `stdout` and `stderr`. */
 
 void
-set_output(struct loader *l, const struct key *k, void *target,
+set_output_file(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
+{
+	(void)k;
+	((struct output_config *)target)->path = value_path(l, n);
+}
+
+static void
+output_word(struct loader *l, struct output_config *o, const struct doc_node *n,
+    int is_stderr)
 {
 	static const struct {
 		const char *word;
@@ -19,30 +27,9 @@ set_output(struct loader *l, const struct key *k, void *target,
 	    {"inherit", OUTPUT_INHERIT},
 	    {"join", OUTPUT_JOIN},
 	};
-	const struct doc_node *file;
-	const struct doc_node *append;
-	struct output_config *o;
 	char shown[48];
 	size_t i;
-	int is_stderr;
 
-	o = (struct output_config *)(void *)((char *)target + k->offset);
-	is_stderr = strcmp(k->name, "stderr") == 0;
-	if (n->kind == DOC_OBJECT) {
-		file = doc_get(n, "file");
-		append = doc_get(n, "append");
-		if (file == NULL || file->kind != DOC_STRING ||
-		    (append != NULL && append->kind != DOC_BOOL) ||
-		    doc_count(n) != (append == NULL ? 1U : 2U)) {
-			config_error(l, n,
-			    "want {file: PATH}, with append: true or not");
-			return;
-		}
-		o->mode = OUTPUT_FILE;
-		o->path = value_path(l, file);
-		o->append = append != NULL && append->value.boolean;
-		return;
-	}
 	for (i = 0; i < sizeof(known) / sizeof(*known); i++) {
 		if (strcmp(known[i].word, n->text) != 0 ||
 		    (known[i].mode == OUTPUT_JOIN && !is_stderr))
@@ -54,4 +41,28 @@ set_output(struct loader *l, const struct key *k, void *target,
 	    "want one of show, keep, discard, inherit%s, or {file: PATH}, got "
 	    "\"%s\"",
 	    is_stderr ? ", join" : "", doc_show(n->text, shown, sizeof(shown)));
+}
+
+void
+set_output(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	struct output_config *o;
+	size_t errors;
+	int is_stderr;
+
+	o = (struct output_config *)(void *)((char *)target + k->offset);
+	is_stderr = strcmp(k->name, "stderr") == 0;
+	if (!is_stderr)
+		l->output = n;
+	if (n->kind != DOC_OBJECT) {
+		output_word(l, o, n, is_stderr);
+		return;
+	}
+	errors = l->report->errors;
+	o->mode = OUTPUT_FILE;
+	o->path = NULL;
+	config_group(l, k->group, o, n);
+	if (o->path == NULL && l->report->errors == errors)
+		config_error(l, n, "want {file: PATH}");
 }

@@ -8,9 +8,14 @@
 /*
  * The JSON Schema (2020-12) of the configuration, made from the table that
  * drives the check.  Keys are given with - and with _; x- keys are free.
+ * What it refuses musterd -n refuses as well; not the other way round, since
+ * a schema knows nothing of files, other jobs and replaced variables.
  */
 
-static json_t *group_schema(const struct key_group *);
+/* "$defs": one schema a group, by its title. */
+static json_t *definitions;
+
+static json_t *group_reference(const struct key_group *);
 
 static json_t *
 type_of(const char *name)
@@ -18,6 +23,7 @@ type_of(const char *name)
 	return json_pack("{s:s}", "type", name);
 }
 
+/* One of the words may be "null", which without quotes is null. */
 static json_t *
 string_schema(const struct key *k)
 {
@@ -27,9 +33,20 @@ string_schema(const struct key *k)
 	if (k->words == NULL)
 		return type_of("string");
 	list = json_array();
-	for (i = 0; k->words[i] != NULL; i++)
+	for (i = 0; k->words[i] != NULL; i++) {
 		(void)json_array_append_new(list, json_string(k->words[i]));
+		if (strcmp(k->words[i], "null") == 0)
+			(void)json_array_append_new(list, json_null());
+	}
 	return json_pack("{s:o}", "enum", list);
+}
+
+/* A string of a form of its own; what ${…} becomes is not known. */
+static json_t *
+pattern_schema(const char *pattern)
+{
+	return json_pack("{s:s,s:o}", "type", "string", "pattern",
+	    json_sprintf("%s|[$][{]", pattern));
 }
 
 static json_t *
@@ -48,23 +65,19 @@ integer_schema(const struct key *k)
 static void
 add_types(json_t *any, const struct key *k)
 {
-	if (k->types & (TYPE_BOOL))
+	if (k->types & TYPE_BOOL)
 		(void)json_array_append_new(any, type_of("boolean"));
-	if (k->types & (TYPE_INTEGER))
+	if (k->types & (TYPE_INTEGER | TYPE_SIZE))
 		(void)json_array_append_new(any, integer_schema(k));
 	if (k->types & (TYPE_NUMBER | TYPE_DURATION))
 		(void)json_array_append_new(any,
 		    json_pack("{s:s,s:i}", "type", "number", "minimum", 0));
-	if (k->types & TYPE_SIZE)
-		(void)json_array_append_new(any, integer_schema(k));
 	if (k->types & TYPE_DURATION)
-		(void)json_array_append_new(any,
-		    json_pack("{s:s,s:s}", "type", "string", "pattern",
-			"^[0-9.]+ *(us|ms|s|m|min|h|d)?$"));
+		(void)json_array_append_new(
+		    any, pattern_schema("^[0-9.]+ *(us|ms|s|m|min|h|d)?$"));
 	if (k->types & TYPE_SIZE)
-		(void)json_array_append_new(any,
-		    json_pack("{s:s,s:s}", "type", "string", "pattern",
-			"^[0-9.]+ *([kKmM](iB)?)?$"));
+		(void)json_array_append_new(
+		    any, pattern_schema("^[0-9.]+ *([kKmM]([iI][bB])?)?$"));
 	if (k->types & TYPE_STRING)
 		(void)json_array_append_new(any, string_schema(k));
 	if (k->types & TYPE_STRINGS)
@@ -74,15 +87,28 @@ add_types(json_t *any, const struct key *k)
 	if (k->types & TYPE_LIST)
 		(void)json_array_append_new(any, type_of("array"));
 	if (k->types & TYPE_GROUP)
-		(void)json_array_append_new(any, group_schema(k->group));
+		(void)json_array_append_new(any, group_reference(k->group));
 }
 
+/* A name may begin with x-; what is then no mapping is no job. */
 static json_t *
 processes_schema(void)
 {
-	return json_pack("{s:s,s:o,s:{s:i,s:s}}", "type", "object",
-	    "additionalProperties", group_schema(&group_job), "propertyNames",
-	    "minLength", 1, "pattern", "^[^/]+$");
+	return json_pack("{s:s,s:o,s:{s:{}},s:{s:i,s:s}}", "type", "object",
+	    "additionalProperties", group_reference(&group_job),
+	    "patternProperties", "^x-", "propertyNames", "minLength", 1,
+	    "pattern", "^[^/]+$");
+}
+
+/* Of what is not available in this version, the default; NULL: nothing. */
+static json_t *
+later_schema(const struct key *k)
+{
+	if (k->types & TYPE_BOOL)
+		return json_pack("{s:b}", "const", 0);
+	if (k->words != NULL)
+		return json_pack("{s:s}", "const", k->words[0]);
+	return NULL;
 }
 
 static json_t *
@@ -92,48 +118,69 @@ key_schema(const struct key *k)
 	json_t *j;
 
 	any = json_array();
-	add_types(any, k);
-	if (strcmp(k->name, "processes") == 0)
+	if (k->later != NULL)
+		(void)json_array_append_new(any, later_schema(k));
+	else
+		add_types(any, k);
+	if (k->set == set_processes)
 		(void)json_array_append_new(any, processes_schema());
-	else if (k->types & TYPE_MAP)
+	else if (k->later == NULL && (k->types & TYPE_MAP))
 		(void)json_array_append_new(any, type_of("object"));
-	if ((k->types & (TYPE_ANY | TYPE_TRUTH)) || json_array_size(any) == 0) {
+	if (k->types & (TYPE_ANY | TYPE_TRUTH))
 		j = json_object();
-		json_decref(any);
-	} else if (json_array_size(any) == 1) {
+	else if (json_array_size(any) == 1)
 		j = json_incref(json_array_get(any, 0));
-		json_decref(any);
-	} else
-		j = json_pack("{s:o}", "anyOf", any);
+	else
+		j = json_pack("{s:O}", "anyOf", any);
+	json_decref(any);
 	(void)json_object_set_new(j, "description", json_string(k->about));
 	return j;
+}
+
+static void
+add_key(json_t *properties, const struct key *k)
+{
+	char other[64];
+	json_t *j;
+	size_t i;
+
+	j = key_schema(k);
+	(void)json_object_set(properties, k->name, j);
+	for (i = 0; k->name[i] != '\0' && i < sizeof(other) - 1; i++)
+		other[i] = k->name[i] == '-' ? '_' : k->name[i];
+	other[i] = '\0';
+	if (strcmp(other, k->name) != 0)
+		(void)json_object_set(properties, other, j);
+	json_decref(j);
 }
 
 static json_t *
 group_schema(const struct key_group *group)
 {
 	const struct key *k;
+	json_t *default_only;
 	json_t *properties;
-	json_t *j;
-	char other[64];
-	size_t i;
 
 	properties = json_object();
 	for (k = group->keys; k->name != NULL; k++) {
-		if (k->later != NULL)
-			continue;
-		j = key_schema(k);
-		(void)json_object_set(properties, k->name, j);
-		for (i = 0; k->name[i] != '\0' && i < sizeof(other) - 1; i++)
-			other[i] = (char)(k->name[i] == '-' ? '_' : k->name[i]);
-		other[i] = '\0';
-		if (strcmp(other, k->name) != 0)
-			(void)json_object_set(properties, other, j);
-		json_decref(j);
+		default_only = k->later == NULL ? NULL : later_schema(k);
+		if (k->later == NULL || default_only != NULL)
+			add_key(properties, k);
+		json_decref(default_only);
 	}
 	return json_pack("{s:s,s:o,s:{s:{}},s:b}", "type", "object",
 	    "properties", properties, "patternProperties", "^x-",
 	    "additionalProperties", 0);
+}
+
+static json_t *
+group_reference(const struct key_group *group)
+{
+	if (json_object_get(definitions, group->title) == NULL)
+		(void)json_object_set_new(
+		    definitions, group->title, group_schema(group));
+	return json_pack(
+	    "{s:o}", "$ref", json_sprintf("#/$defs/%s", group->title));
 }
 
 void
@@ -141,12 +188,18 @@ config_schema_print(FILE *out)
 {
 	json_t *j;
 
+	definitions = json_object();
 	j = group_schema(&group_top);
+	(void)json_object_set_new(j, "$defs", definitions);
 	(void)json_object_set_new(j, "$schema",
 	    json_string("https://json-schema.org/draft/2020-12/schema"));
-	(void)json_object_set_new(j, "title", json_string("muster"));
-	(void)json_object_set_new(j, "required", json_pack("[s]", "processes"));
+	(void)json_object_set_new(j, "title", json_string(group_top.title));
+	/* Included files may have all the processes. */
+	(void)json_object_set_new(j, "anyOf",
+	    json_pack("[{s:[s]},{s:[s]}]", "required", "processes", "required",
+		"include"));
 	(void)json_dumpf(j, out, JSON_INDENT(1) | JSON_SORT_KEYS);
 	(void)fputc('\n', out);
 	json_decref(j);
+	definitions = NULL;
 }

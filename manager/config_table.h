@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "../common/document.h"
+#include "../common/spec.h"
 #include "config.h"
 
 /*
@@ -50,7 +51,7 @@ struct key {
 };
 
 struct key_group {
-	const char *title;
+	const char *title; /* one word: a name in the schema */
 	const struct key *keys; /* ends with a name of NULL */
 };
 
@@ -80,17 +81,20 @@ struct loader {
 	int default_shell_off; /* default-shell: false */
 	const char *default_shell; /* NULL: true, /bin/sh */
 	unsigned int depth; /* of includes */
+	struct strings included; /* paths of all included files */
 	struct strings modules; /* registered "MODULE.CLASS" */
 	int has_processes;
+	int full; /* it was reported that the configuration is too large */
 	/* of the job that is read */
 	int shell_given; /* 1 true, 2 a program */
 	const struct doc_node *suppress;
 	const struct doc_node *redirect;
+	const struct doc_node *output; /* `stdout` */
+	const struct doc_node *appending;
 	const struct doc_node *graceful;
 	const struct doc_node *executable;
 	const struct doc_node *arguments;
 	const struct doc_node *command;
-	int append;
 	uint64_t job_graceful;
 };
 
@@ -105,9 +109,19 @@ void *config_array(struct config *, const void *old, size_t n, size_t size);
 /* Reports at a node: "path: text". */
 void config_error(struct loader *, const struct doc_node *, const char *fmt,
     ...) __attribute__((format(printf, 3, 4)));
+/* The same, at the place of the member's key. */
+void config_error_key(struct loader *, const struct doc_node *, const char *fmt,
+    ...) __attribute__((format(printf, 3, 4)));
 void config_warning(struct loader *, const struct doc_node *, const char *fmt,
     ...) __attribute__((format(printf, 3, 4)));
+/* Enough errors are kept: further texts need not be made with care. */
+int config_errors_are_full(const struct loader *);
 struct position config_position(struct loader *, const struct doc_node *);
+/*
+ * Would so many bytes more be too many? Reported once, at the node.  Who
+ * copies what a document says asks first.
+ */
+int config_is_full(struct loader *, const struct doc_node *, size_t more);
 /* Walks a mapping by a group's table. */
 void config_group(struct loader *, const struct key_group *, void *target,
     const struct doc_node *);
@@ -119,8 +133,12 @@ int value_check(struct loader *, const struct key *, const struct doc_node *);
 /* A copy of a string (or of a number's text), with ${VAR} replaced when
  * `expand: true`; NULL when reported. */
 char *value_string(struct loader *, const struct doc_node *);
-/* The same, made absolute by musterd's directory. */
+/* The same, but of 1 to size - 1 bytes; what: "a path". */
+char *value_bounded(
+    struct loader *, const struct doc_node *, const char *what, size_t size);
+/* Made absolute by musterd's directory. */
 char *value_path(struct loader *, const struct doc_node *);
+char *value_socket_path(struct loader *, const struct doc_node *);
 int value_duration(struct loader *, const struct doc_node *, uint64_t *);
 int value_truth(const struct doc_node *);
 void value_strings(struct loader *, const struct doc_node *, struct strings *);
@@ -138,7 +156,14 @@ void set_string(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_path(
     struct loader *, const struct key *, void *, const struct doc_node *);
+void set_socket_path(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_name(
+    struct loader *, const struct key *, void *, const struct doc_node *);
 void set_duration(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+/* A duration that is not 0. */
+void set_pause(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_size(
     struct loader *, const struct key *, void *, const struct doc_node *);
@@ -151,13 +176,19 @@ void set_group(
 
 /* ---- config_words.c ------------------------------------------------- */
 
-/* One word with its replacements. */
+/* Words of one command, or variables of one environment. */
+#define MAX_CONFIG_WORDS (MAX_WORDS - 16)
+
+/* One word with its replacements; the text must live as long as the
+ * configuration. */
 void word_make(
-    struct loader *, const struct doc_node *, const char *text, struct word *);
+    struct loader *, const struct doc_node *, char *text, struct word *);
 /* Splits as a shell does (quotes, backslashes, no expansion). */
 void words_split(struct loader *, const struct doc_node *, struct words *);
 void words_list(struct loader *, const struct doc_node *, struct words *);
-void words_append(struct loader *, struct words *, const struct word *);
+/* 0, or -1 when reported: too many. */
+int words_append(struct loader *, const struct doc_node *, struct words *,
+    const struct word *);
 /* The words joined by blanks. */
 char *words_joined(struct loader *, const struct words *);
 
@@ -212,7 +243,11 @@ void set_job_graceful(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_output(
     struct loader *, const struct key *, void *, const struct doc_node *);
-void set_append(
+void set_output_file(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_signal(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_environment_file(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_verifier(
     struct loader *, const struct key *, void *, const struct doc_node *);
@@ -224,10 +259,40 @@ void set_fields(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_expected_fields(
     struct loader *, const struct key *, void *, const struct doc_node *);
+void set_method(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_body(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_verify_path(
+    struct loader *, const struct key *, void *, const struct doc_node *);
 void set_ca(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_verify_kind(
     struct loader *, const struct key *, void *, const struct doc_node *);
+
+/* ---- config_verify.c, config_url.c: what `verify` and `verifier` share */
+
+/* A new verifier of the job with its defaults; NULL when reported. */
+struct verify_config *verify_add(
+    struct loader *, struct job_config *, const struct doc_node *);
+/* 0, or -1 when reported: no http or https URL that could be asked. */
+int verify_check_url(struct loader *, const struct doc_node *, const char *url);
+/* No blanks, no control characters, not too long. */
+int verify_is_url_text(const char *);
+void verify_check_size(
+    struct loader *, const struct verify_config *, const struct doc_node *);
+/* Store what a URL, or HOST:PORT, says; report what is wrong. */
+void verify_url(
+    struct loader *, struct verify_config *, const struct doc_node *);
+void verify_tcp(
+    struct loader *, struct verify_config *, const struct doc_node *);
+
+/* ---- config_procfile.c ---------------------------------------------- */
+
+/* Is the file called Procfile, or Procfile.SOMETHING? */
+int config_is_procfile(const char *path);
+/* Its lines as a document with `processes`; see doc_parse(). */
+struct doc *config_procfile(const void *, size_t, struct doc_error *);
 
 /* ---- config_check.c: what concerns several jobs --------------------- */
 

@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,20 +57,28 @@ set_default_shell(struct loader *l, const struct key *k, void *target,
 {
 	(void)k;
 	(void)target;
-	l->default_shell_off = n->kind == DOC_BOOL && !n->value.boolean;
-	l->default_shell = n->kind == DOC_STRING ? value_string(l, n) : NULL;
+	l->default_shell_off = !value_truth(n);
+	l->default_shell = NULL;
+	if (n->kind == DOC_STRING && !l->default_shell_off)
+		l->default_shell = value_string(l, n);
 }
+
+#define UNKNOWN_MESSAGE \
+	"unknown message: process.exit, verifier.fail and verifier.verbose " \
+	"are known"
+
+static const struct {
+	const char *name;
+	unsigned int flag;
+} message_names[] = {{"process.exit", MESSAGE_PROCESS_EXIT},
+    {"verifier.fail", MESSAGE_VERIFIER_FAIL},
+    {"verifier.verbose", MESSAGE_VERIFIER_VERBOSE}};
+#define NMESSAGES (sizeof(message_names) / sizeof(*message_names))
 
 void
 set_messages(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
-	static const struct {
-		const char *name;
-		unsigned int flag;
-	} known[] = {{"process.exit", MESSAGE_PROCESS_EXIT},
-	    {"verifier.fail", MESSAGE_VERIFIER_FAIL},
-	    {"verifier.verbose", MESSAGE_VERIFIER_VERBOSE}};
 	const struct doc_node *item;
 	struct config *c;
 	size_t i;
@@ -77,29 +86,32 @@ set_messages(struct loader *l, const struct key *k, void *target,
 	(void)k;
 	c = target;
 	c->messages = 0;
-	for (i = 0; i < sizeof(known) / sizeof(*known); i++) {
-		if (n->kind == DOC_STRING) {
-			/* pymanager asks `in`: a substring of a string. */
-			if (strstr(n->text, known[i].name) != NULL)
-				c->messages |= known[i].flag;
-			continue;
-		}
-		for (item = doc_first(n); item != NULL; item = doc_next(item))
-			if (item->kind == DOC_STRING &&
-			    strcmp(item->text, known[i].name) == 0)
-				c->messages |= known[i].flag;
-	}
+	/* pymanager asks `in`: a substring, if it is one string. */
+	for (i = 0; n->kind == DOC_STRING && i < NMESSAGES; i++)
+		if (strstr(n->text, message_names[i].name) != NULL)
+			c->messages |= message_names[i].flag;
+	if (n->kind == DOC_STRING && c->messages == 0 && n->size > 0)
+		config_warning(l, n, UNKNOWN_MESSAGE);
 	for (item = doc_first(n); item != NULL; item = doc_next(item)) {
-		for (i = 0; i < sizeof(known) / sizeof(*known); i++)
+		for (i = 0; i < NMESSAGES; i++)
 			if (item->kind == DOC_STRING &&
-			    strcmp(item->text, known[i].name) == 0)
+			    strcmp(item->text, message_names[i].name) == 0)
 				break;
-		if (i == sizeof(known) / sizeof(*known))
-			config_warning(l, item,
-			    "unknown message: process.exit, verifier.fail and "
-			    "verifier.verbose are known");
+		if (i == NMESSAGES)
+			config_warning(l, item, UNKNOWN_MESSAGE);
+		else
+			c->messages |= message_names[i].flag;
 	}
 }
+
+/* The value is checked below: pymanager warns only. */
+static const struct key module_keys[] = {
+    {.name = "verifiers",
+	.types = TYPE_ANY,
+	.about = "Names of its verifier classes."},
+    {.name = NULL},
+};
+static const struct key_group group_module = {"module", module_keys};
 
 void
 set_modules(struct loader *l, const struct key *k, void *target,
@@ -113,20 +125,28 @@ set_modules(struct loader *l, const struct key *k, void *target,
 	(void)k;
 	(void)target;
 	for (module = doc_first(n); module != NULL; module = doc_next(module)) {
+		if (module->kind == DOC_OBJECT)
+			config_group(l, &group_module, NULL, module);
 		verifiers = module->kind == DOC_OBJECT ?
 		    doc_get(module, "verifiers") :
 		    NULL;
 		if (verifiers == NULL || verifiers->kind != DOC_ARRAY) {
 			config_warning(l, module,
-			    "module %s does not contain a list of verifiers "
-			    "to load.",
+			    "module %.128s does not contain a list of "
+			    "verifiers to load.",
 			    module->key);
 			continue;
 		}
 		for (class = doc_first(verifiers); class != NULL;
 		     class = doc_next(class)) {
-			if (class->kind != DOC_STRING)
+			if (class->kind != DOC_STRING) {
+				config_warning(
+				    l, class, "want the name of a class");
 				continue;
+			}
+			if (config_is_full(
+				l, class, strlen(module->key) + class->size))
+				return;
 			list = config_array(l->config, l->modules.list,
 			    l->modules.count, sizeof(*list));
 			list[l->modules.count++] = config_printf(
@@ -136,34 +156,44 @@ set_modules(struct loader *l, const struct key *k, void *target,
 	}
 }
 
+/* The path is relative to the file that names it. */
+static void
+include_one(struct loader *l, const struct doc_node *n)
+{
+	const char *slash;
+	char *path;
+	int len;
+
+	path = value_bounded(l, n, "a path", PATH_MAX);
+	if (path == NULL)
+		return;
+	slash = strrchr(l->file, '/');
+	len = slash == NULL ? 0 : (int)(slash - l->file + 1);
+	if (path[0] != '/')
+		path = config_printf(l->config, "%.*s%s", len, l->file, path);
+	if (path[0] != '/')
+		path = config_printf(
+		    l->config, "%s/%s", l->snapshot->directory, path);
+	if (strlen(path) >= PATH_MAX)
+		config_error(l, n, "the path is too long");
+	else
+		config_include_file(l, n, path);
+}
+
 void
 set_include(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
-	struct strings paths;
-	const char *slash;
-	size_t i;
+	const struct doc_node *item;
 
 	(void)k;
 	(void)target;
-	memset(&paths, 0, sizeof(paths));
-	value_strings(l, n, &paths);
-	slash = strrchr(l->file, '/');
-	for (i = 0; i < paths.count; i++) {
-		if (paths.list[i][0] == '/')
-			config_include_file(l, n, paths.list[i]);
-		else if (slash != NULL && l->file[0] == '/')
-			config_include_file(l, n,
-			    config_printf(l->config, "%.*s/%s",
-				(int)(slash - l->file), l->file,
-				paths.list[i]));
-		else
-			config_include_file(l, n,
-			    config_printf(l->config, "%s/%.*s%s",
-				l->snapshot->directory,
-				slash == NULL ? 0 : (int)(slash - l->file + 1),
-				l->file, paths.list[i]));
+	if (n->kind != DOC_ARRAY) {
+		include_one(l, n);
+		return;
 	}
+	for (item = doc_first(n); item != NULL; item = doc_next(item))
+		include_one(l, item);
 }
 
 /* ---- http ----------------------------------------------------------- */
@@ -187,22 +217,24 @@ set_http_port(struct loader *l, const struct key *k, void *target,
 	struct listen_config *h;
 	char shown[48];
 	const char *error;
-	long long port;
+	char *s;
 
 	(void)k;
 	h = target;
 	h->port_at = config_position(l, n);
-	error = NULL;
-	port = n->kind == DOC_INTEGER ? n->value.integer :
-					strtonum(n->text, 0, 65535, &error);
-	if (error != NULL) {
-		config_error(l, n, "want a number 0-65535, got string \"%s\"",
-		    doc_show(n->text, shown, sizeof(shown)));
-		if (l->report->errors == 1)
-			l->report->code = EXIT_NOT_FOUND;
+	if (n->kind == DOC_INTEGER) {
+		h->port = (uint16_t)n->value.integer;
 		return;
 	}
-	h->port = (uint16_t)port;
+	error = "no string";
+	s = value_string(l, n);
+	if (s != NULL)
+		h->port = (uint16_t)strtonum(s, 0, 65535, &error);
+	if (s != NULL && error != NULL)
+		config_error(l, n, "want a number 0-65535, got string \"%s\"",
+		    doc_show(s, shown, sizeof(shown)));
+	if (error != NULL && l->report->fatal == 1)
+		l->report->code = EXIT_NOT_FOUND;
 }
 
 void
@@ -287,6 +319,7 @@ set_ids(struct loader *l, const struct key *k, void *target,
 	const void *bytes;
 	const char *error;
 	char id[16];
+	char shown[64];
 	size_t i;
 	size_t len;
 	char **list;
@@ -309,8 +342,8 @@ set_ids(struct loader *l, const struct key *k, void *target,
 			return;
 		} else if (lookup(bytes, len, names.list[i], id, sizeof(id)) ==
 		    -1) {
-			config_error(
-			    l, n, "no such user or group: %s", names.list[i]);
+			config_error(l, n, "no such user or group: %s",
+			    doc_show(names.list[i], shown, sizeof(shown)));
 			continue;
 		}
 		list = config_array(

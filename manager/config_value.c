@@ -1,17 +1,31 @@
-#include <ctype.h>
-#include <errno.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <bsd/stdlib.h>
-
+#include "../common/message.h"
+#include "../common/spec.h"
 #include "config_table.h"
 #include "snapshot.h"
 
 /* Typed values: is a node what its key wants, and the plain setters. */
+
+/* One of the words may be what YAML and JSON call null: stdin. */
+static int
+is_null_word(const struct key *k, const struct doc_node *n)
+{
+	size_t i;
+
+	for (i = 0; k->words != NULL && k->words[i] != NULL; i++)
+		if (strcmp(k->words[i], n->text) == 0)
+			return 1;
+	return 0;
+}
 
 static int
 kind_fits(const struct key *k, const struct doc_node *n)
@@ -33,7 +47,7 @@ kind_fits(const struct key *k, const struct doc_node *n)
 	case DOC_OBJECT:
 		return (k->types & (TYPE_GROUP | TYPE_MAP)) != 0;
 	case DOC_NULL:
-		break;
+		return is_null_word(k, n);
 	}
 	return 0;
 }
@@ -92,7 +106,8 @@ in_words(struct loader *l, const struct key *k, const struct doc_node *n)
 			len += (size_t)snprintf(list + len, sizeof(list) - len,
 			    "%s%s", count == 0 ? "" : ", ", k->words[count]);
 	}
-	best = suggest(n->text, k->words, count);
+	best = config_errors_are_full(l) ? NULL :
+					   suggest(n->text, k->words, count);
 	config_error(l, n, "want one of %s, got \"%s\"%s%s%s", list,
 	    doc_show(n->text, shown, sizeof(shown)),
 	    best == NULL ? "" : " (did you mean \"", best == NULL ? "" : best,
@@ -139,95 +154,160 @@ value_check(struct loader *l, const struct key *k, const struct doc_node *n)
 
 /* ---- strings -------------------------------------------------------- */
 
-/* Appends to a growing string of the configuration. */
-static char *
-append(struct loader *l, char *to, const char *from, size_t len)
+/* The text that ${…} becomes; grows in place. */
+struct expansion {
+	char *text;
+	size_t len;
+	size_t room;
+};
+
+static int
+expand_put(struct loader *l, const struct doc_node *n, struct expansion *e,
+    const char *text, size_t len)
 {
-	return config_printf(
-	    l->config, "%s%.*s", to == NULL ? "" : to, (int)len, from);
+	if (len >= e->room - e->len) {
+		config_error(l, n, "too long with its ${…}");
+		return -1;
+	}
+	memcpy(e->text + e->len, text, len);
+	e->len += len;
+	return 0;
 }
 
-#define MAX_EXPAND 16384 /* bytes of a string with ${…} */
+/* The value of "${NAME}" or "${NAME:-default}" at s, which ends at end. */
+static int
+expand_one(struct loader *l, const struct doc_node *n, struct expansion *e,
+    const char *s, const char *end)
+{
+	char name[256];
+	char shown[48];
+	const char *value;
+	char *fallback;
+
+	if (end == NULL || (size_t)(end - s - 2) >= sizeof(name)) {
+		config_error(l, n, "\"${\" without its \"}\"");
+		return -1;
+	}
+	(void)snprintf(name, sizeof(name), "%.*s", (int)(end - s - 2), s + 2);
+	fallback = strstr(name, ":-");
+	if (fallback != NULL) {
+		*fallback = '\0';
+		fallback += 2;
+	}
+	value = snapshot_getenv(l->snapshot, name);
+	if (fallback != NULL && (value == NULL || value[0] == '\0'))
+		value = fallback;
+	if (value == NULL) {
+		config_error(l, n, "${%s} is not in musterd's environment",
+		    doc_show(name, shown, sizeof(shown)));
+		return -1;
+	}
+	return expand_put(l, n, e, value, strlen(value));
+}
 
 /* ${NAME} and ${NAME:-default}; "$${" stands for "${". */
 static char *
 expand(struct loader *l, const struct doc_node *n)
 {
-	char name[128];
+	static char buf[MAX_STRING];
+	struct expansion e = {buf, 0, sizeof(buf)};
 	const char *end;
-	const char *fallback;
 	const char *from;
 	const char *s;
-	const char *value;
-	char *to;
 
-	to = NULL;
-	from = n->text;
-	if (n->size > MAX_EXPAND) {
-		config_error(l, n, "too long for ${…}");
-		return NULL;
-	}
-	while ((s = strstr(from, "${")) != NULL) {
-		to = append(l, to, from, (size_t)(s - from));
-		if (s > n->text && s[-1] == '$') {
-			to = append(l, to, "{", 1);
-			from = s + 2;
+	for (from = n->text; (s = strstr(from, "${")) != NULL; from = end + 1) {
+		if (expand_put(l, n, &e, from, (size_t)(s - from)) == -1)
+			return NULL;
+		if (s > from && s[-1] == '$') {
+			end = s + 1;
+			if (expand_put(l, n, &e, "{", 1) == -1)
+				return NULL;
 			continue;
 		}
 		end = strchr(s, '}');
-		if (end == NULL || (size_t)(end - s - 2) >= sizeof(name)) {
-			config_error(l, n, "\"${\" without its \"}\"");
+		if (expand_one(l, n, &e, s, end) == -1)
 			return NULL;
-		}
-		(void)snprintf(
-		    name, sizeof(name), "%.*s", (int)(end - s - 2), s + 2);
-		fallback = strstr(name, ":-");
-		if (fallback != NULL) {
-			name[fallback - name] = '\0';
-			fallback += 2;
-		}
-		value = snapshot_getenv(l->snapshot, name);
-		if (value == NULL || (value[0] == '\0' && fallback != NULL))
-			value = fallback;
-		if (value == NULL) {
-			config_error(l, n,
-			    "${%s} is not in musterd's environment", name);
-			return NULL;
-		}
-		to = append(l, to, value, strlen(value));
-		from = end + 1;
 	}
-	return append(l, to, from, strlen(from));
+	if (expand_put(l, n, &e, from, strlen(from)) == -1 ||
+	    config_is_full(l, n, e.len))
+		return NULL;
+	buf[e.len] = '\0';
+	return config_strdup(l->config, buf);
 }
 
 char *
 value_string(struct loader *l, const struct doc_node *n)
 {
-	if (n->text == NULL) {
+	if (n->text == NULL || n->kind == DOC_NULL) {
 		config_error(
 		    l, n, "want a string, got %s", doc_kind_name(n->kind));
 		return NULL;
 	}
-	if (l->expand && n->kind == DOC_STRING)
+	if (l->expand && n->kind == DOC_STRING && strstr(n->text, "${") != NULL)
 		return expand(l, n);
+	if (n->size >= MAX_STRING) {
+		config_error(l, n, "want a string of at most %lu bytes, got %u",
+		    MAX_STRING - 1UL, n->size);
+		return NULL;
+	}
+	if (config_is_full(l, n, n->size))
+		return NULL;
 	return config_strdup(l->config, n->text);
 }
 
+/* A string that must not be empty and is shorter than size. */
 char *
-value_path(struct loader *l, const struct doc_node *n)
+value_bounded(
+    struct loader *l, const struct doc_node *n, const char *what, size_t size)
 {
+	size_t len;
 	char *s;
 
 	s = value_string(l, n);
 	if (s == NULL)
 		return NULL;
-	if (s[0] == '\0') {
-		config_error(l, n, "want a path, got an empty string");
-		return NULL;
-	}
-	if (s[0] == '/')
+	len = strlen(s);
+	if (len > 0 && len < size)
 		return s;
-	return config_printf(l->config, "%s/%s", l->snapshot->directory, s);
+	if (len == 0)
+		config_error(l, n, "want %s, got an empty string", what);
+	else
+		config_error(l, n, "want %s of at most %zu bytes, got %zu",
+		    what, size - 1, len);
+	return NULL;
+}
+
+static char *
+absolute(
+    struct loader *l, const struct doc_node *n, const char *what, size_t size)
+{
+	size_t len;
+	char *s;
+
+	s = value_bounded(l, n, what, size);
+	if (s == NULL || s[0] == '/')
+		return s;
+	s = config_printf(l->config, "%s/%s", l->snapshot->directory, s);
+	len = strlen(s);
+	if (len < size)
+		return s;
+	config_error(l, n,
+	    "want %s of at most %zu bytes, got %zu with musterd's directory",
+	    what, size - 1, len);
+	return NULL;
+}
+
+char *
+value_path(struct loader *l, const struct doc_node *n)
+{
+	return absolute(l, n, "a path", PATH_MAX);
+}
+
+char *
+value_socket_path(struct loader *l, const struct doc_node *n)
+{
+	return absolute(l, n, "the path of a socket",
+	    sizeof(((struct sockaddr_un *)NULL)->sun_path));
 }
 
 void
@@ -274,49 +354,61 @@ number_unit(const char *s, double *number, const char **unit)
 	return 0;
 }
 
-int
-value_duration(struct loader *l, const struct doc_node *n, uint64_t *out)
+/* What a string says, in seconds; -1: no duration. */
+static int
+duration_text(const char *text, double *seconds)
 {
 	static const struct {
 		const char *unit;
 		double seconds;
 	} units[] = {{"", 1}, {"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600},
 	    {"us", 1e-6}, {"min", 60}, {"d", 86400}};
-	char shown[48];
 	const char *unit;
-	double seconds;
 	size_t i;
 
+	if (number_unit(text, seconds, &unit) == -1)
+		return -1;
+	for (i = 0; i < sizeof(units) / sizeof(*units); i++)
+		if (strcmp(units[i].unit, unit) == 0) {
+			*seconds *= units[i].seconds;
+			return 0;
+		}
+	return -1;
+}
+
+int
+value_duration(struct loader *l, const struct doc_node *n, uint64_t *out)
+{
+	char shown[48];
+	const char *text;
+	double seconds;
+
+	text = n->text == NULL ? doc_kind_name(n->kind) : n->text;
 	if (n->kind == DOC_INTEGER)
 		seconds = (double)n->value.integer;
 	else if (n->kind == DOC_REAL)
 		seconds = n->value.real;
 	else {
-		if (n->text == NULL ||
-		    number_unit(n->text, &seconds, &unit) == -1)
-			goto bad;
-		for (i = 0; i < sizeof(units) / sizeof(*units); i++)
-			if (strcmp(units[i].unit, unit) == 0)
-				break;
-		if (i == sizeof(units) / sizeof(*units))
-			goto bad;
-		seconds *= units[i].seconds;
+		if (n->kind == DOC_STRING && l->expand) {
+			text = value_string(l, n);
+			if (text == NULL)
+				return -1;
+		}
+		if (n->kind != DOC_STRING ||
+		    duration_text(text, &seconds) == -1) {
+			config_error(l, n,
+			    "want a duration (seconds, or \"500ms\" \"2s\" "
+			    "\"5m\"), got \"%s\"",
+			    doc_show(text, shown, sizeof(shown)));
+			return -1;
+		}
 	}
-	if (!isfinite(seconds) || seconds < 0 || seconds > 31 * 86400.0) {
-		config_error(l, n, "want a duration of 0 to 31 days, got %s",
-		    n->text == NULL ? "?" :
-				      doc_show(n->text, shown, sizeof(shown)));
-		return -1;
+	if (isfinite(seconds) && seconds >= 0 && seconds <= 31 * 86400.0) {
+		*out = (uint64_t)(seconds * 1e9 + 0.5);
+		return 0;
 	}
-	*out = (uint64_t)(seconds * 1e9 + 0.5);
-	return 0;
-
-bad:
-	config_error(l, n,
-	    "want a duration (seconds, or \"500ms\" \"2s\" \"5m\"), got "
-	    "\"%s\"",
-	    n->text == NULL ? doc_kind_name(n->kind) :
-			      doc_show(n->text, shown, sizeof(shown)));
+	config_error(l, n, "want a duration of 0 to 31 days, got %s",
+	    doc_show(text, shown, sizeof(shown)));
 	return -1;
 }
 
@@ -428,6 +520,22 @@ set_path(struct loader *l, const struct key *k, void *target,
 }
 
 void
+set_socket_path(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	*(char **)at(k, target) = value_socket_path(l, n);
+}
+
+/* An empty name would mean musterd's own user: never by accident. */
+void
+set_name(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	*(char **)at(k, target) =
+	    value_bounded(l, n, "a name or a number", MAX_NAME + 1);
+}
+
+void
 set_duration(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
@@ -435,15 +543,35 @@ set_duration(struct loader *l, const struct key *k, void *target,
 }
 
 void
+set_pause(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	uint64_t ns;
+
+	if (value_duration(l, n, &ns) == -1)
+		return;
+	if (ns < MILLISECOND)
+		config_error(l, n, "want a duration of at least 1 ms");
+	else
+		*(uint64_t *)at(k, target) = ns;
+}
+
+void
 set_size(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
 	char shown[48];
+	const char *text;
 	const char *unit;
 	double bytes;
 
 	bytes = n->kind == DOC_INTEGER ? (double)n->value.integer : -1;
-	if (n->kind == DOC_STRING && number_unit(n->text, &bytes, &unit) == 0) {
+	text = n->text;
+	if (n->kind == DOC_STRING && l->expand)
+		text = value_string(l, n);
+	if (text == NULL)
+		return;
+	if (n->kind == DOC_STRING && number_unit(text, &bytes, &unit) == 0) {
 		if (strcasecmp(unit, "k") == 0 || strcasecmp(unit, "KiB") == 0)
 			bytes *= 1024;
 		else if (strcasecmp(unit, "m") == 0 ||
@@ -456,8 +584,7 @@ set_size(struct loader *l, const struct key *k, void *target,
 		config_error(l, n,
 		    "want a size of %lld to %lld bytes (\"64k\"), got \"%s\"",
 		    (long long)k->min, (long long)k->max,
-		    n->text == NULL ? doc_kind_name(n->kind) :
-				      doc_show(n->text, shown, sizeof(shown)));
+		    doc_show(text, shown, sizeof(shown)));
 		return;
 	}
 	*(uint64_t *)at(k, target) = (uint64_t)bytes;

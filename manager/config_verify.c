@@ -1,16 +1,24 @@
-#include <jansson.h>
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <bsd/stdlib.h>
 
 #include "../common/check.h"
 #include "config_table.h"
 
-/* `verify` (muster's form) and `verifier` (pymanager's). */
+/* `verify`: what proves that a process is up. */
+
+#define MAX_STATUSES 32
+#define MAX_METHOD 32 /* bytes with NUL, of the request method */
+#define MAX_BODY 8192 /* the same, of the text to look for */
+/*
+ * All that the verifier is told of one check is one message, of at most 64
+ * KiB.
+ */
+#define MAX_VERIFY_SIZE (60UL * 1024)
 
 static void
 verify_defaults(
@@ -25,7 +33,7 @@ verify_defaults(
 	v->entry = UINT32_MAX;
 }
 
-static struct verify_config *
+struct verify_config *
 verify_add(struct loader *l, struct job_config *c, const struct doc_node *n)
 {
 	struct verify_config *list;
@@ -54,13 +62,24 @@ field_name(const char *s)
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZ")] == '\0';
 }
 
+/* RFC 9110 §5.5: a tab is the only control character of a value. */
+static int
+field_value(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if (((unsigned char)*s < ' ' && *s != '\t') || *s == 0x7f)
+			return 0;
+	return 1;
+}
+
 static void
 add_field(struct loader *l, struct strings *out, const struct doc_node *n,
     const char *name, const char *value)
 {
 	char **list;
 
-	if (!field_name(name) || strpbrk(value, "\r\n") != NULL) {
+	if (!field_name(name) || !field_value(value) ||
+	    strlen(name) + strlen(value) + 2 >= MAX_URL) {
 		config_error(l, n, "no name and value of a header field");
 		return;
 	}
@@ -160,13 +179,42 @@ set_statuses(struct loader *l, const struct key *k, void *target,
 			    l, item, "want a status, or a range \"200-399\"");
 			continue;
 		}
+		if (v->nstatuses >= MAX_STATUSES) {
+			config_error(
+			    l, n, "more than %d statuses", MAX_STATUSES);
+			return;
+		}
 		list = config_array(
 		    l->config, v->statuses, v->nstatuses, sizeof(*list));
 		list[v->nstatuses++] = r;
 		v->statuses = list;
 	}
-	if (v->nstatuses > 32)
-		config_error(l, n, "too many statuses");
+}
+
+void
+set_method(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	char *s;
+
+	(void)k;
+	s = value_bounded(l, n, "a request method", MAX_METHOD);
+	if (s == NULL)
+		return;
+	/* The answer to CONNECT is a tunnel, and none that can be judged. */
+	if (!field_name(s) || strcmp(s, "CONNECT") == 0)
+		config_error(l, n, "want a request method such as GET");
+	else
+		((struct verify_config *)target)->method = s;
+}
+
+void
+set_body(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	(void)k;
+	((struct verify_config *)target)->body =
+	    value_bounded(l, n, "a text", MAX_BODY);
 }
 
 void
@@ -199,98 +247,31 @@ set_ca(struct loader *l, const struct key *k, void *target,
 
 /* ---- kinds ---------------------------------------------------------- */
 
-static int
-hex(char c)
+static void
+kind_exited(struct loader *l, struct verify_config *v, const struct doc_node *n)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* "http+unix://%2Frun%2Fapp.sock/health": socket and path. */
-static int
-split_http_unix(struct loader *l, const char *url, struct verify_config *v)
-{
-	const char *s;
-	char *path;
-	size_t n;
-
-	s = url + strlen("http+unix://");
-	path = config_alloc(l->config, strlen(s) + 1);
-	for (n = 0; *s != '\0' && *s != '/'; s++) {
-		if (*s != '%') {
-			path[n++] = *s;
-			continue;
-		}
-		if (hex(s[1]) == -1 || hex(s[2]) == -1)
-			return -1;
-		path[n++] = (char)(hex(s[1]) * 16 + hex(s[2]));
-		s += 2;
-	}
-	path[n] = '\0';
-	if (path[0] != '/' || strlen(path) != n)
-		return -1;
-	v->unix_path = path;
-	v->url = config_strdup(l->config, *s == '\0' ? "/" : s);
-	return 0;
+	v->kind = VERIFY_EXITED;
+	if (n->kind == DOC_INTEGER)
+		v->expect_code = (int)n->value.integer;
+	else if (!n->value.boolean)
+		config_error(l, n, "want true, or the exit code");
 }
 
 static void
-kind_url(struct loader *l, struct verify_config *v, const struct doc_node *n)
+kind_command(
+    struct loader *l, struct verify_config *v, const struct doc_node *n)
 {
-	char *url;
+	size_t errors;
 
-	v->kind = VERIFY_HTTP;
-	url = value_string(l, n);
-	if (url == NULL)
-		return;
-	if (strstr(url, "$(") != NULL)
-		config_error(l, n,
-		    "replacements in a URL are not available in this version");
-	if (strlen(url) >= MAX_URL)
-		config_error(l, n, "the URL is too long");
-	else if (strncmp(url, "http+unix://", 12) == 0) {
-		if (split_http_unix(l, url, v) == -1)
-			config_error(
-			    l, n, "want http+unix://%%2Fpath%%2Fto.sock/path");
-	} else if (strncmp(url, "http://", 7) != 0 &&
-	    strncmp(url, "https://", 8) != 0)
-		config_error(l, n, "want a URL with http:// or https://");
+	v->kind = VERIFY_COMMAND;
+	errors = l->report->errors;
+	if (n->kind == DOC_ARRAY)
+		words_list(l, n, &v->command);
 	else
-		v->url = url;
-}
-
-static void
-kind_tcp(struct loader *l, struct verify_config *v, const struct doc_node *n)
-{
-	const char *error;
-	char *colon;
-	char *s;
-
-	v->kind = VERIFY_TCP;
-	if (n->kind == DOC_INTEGER) {
-		v->host = config_strdup(l->config, "127.0.0.1");
-		v->port = (uint16_t)n->value.integer;
-		return;
-	}
-	s = value_string(l, n);
-	if (s == NULL)
-		return;
-	colon = strrchr(s, ':');
-	error = "";
-	if (colon != NULL)
-		v->port = (uint16_t)strtonum(colon + 1, 1, 65535, &error);
-	if (error != NULL) {
-		config_error(l, n, "want HOST:PORT");
-		return;
-	}
-	*colon = '\0';
-	if (s[0] == '[' && colon > s + 1 && colon[-1] == ']') {
-		colon[-1] = '\0';
-		s++;
-	}
-	v->host = s[0] == '\0' ? config_strdup(l->config, "127.0.0.1") : s;
+		words_split(l, n, &v->command);
+	if (l->report->errors == errors &&
+	    (v->command.count == 0 || v->command.list[0].source[0] == '\0'))
+		config_error(l, n, "want a command");
 }
 
 void
@@ -298,72 +279,126 @@ set_verify_kind(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
 	struct verify_config *v;
+	int is_http;
+	int is_unix;
 
 	v = target;
-	/* `unix` beside `http` names the socket of the request. */
-	if (v->kind_name != NULL && strcmp(k->name, "unix") == 0 &&
-	    v->kind == VERIFY_HTTP) {
-		v->unix_path = value_path(l, n);
-		return;
-	}
-	if (v->kind_name != NULL) {
-		config_error(l, n, "one verifier is of one kind: %s or %s",
+	is_http = strcmp(k->name, "http") == 0;
+	is_unix = strcmp(k->name, "unix") == 0;
+	if (v->kind_name != NULL && !(is_http && v->kind == VERIFY_UNIX) &&
+	    !(is_unix && v->kind == VERIFY_HTTP && v->unix_path == NULL)) {
+		config_error_key(l, n, "one verifier is of one kind: %s or %s",
 		    v->kind_name, k->name);
 		return;
 	}
-	v->kind_name = k->name;
-	if (strcmp(k->name, "http") == 0)
-		kind_url(l, v, n);
-	else if (strcmp(k->name, "http+unix") == 0) {
-		v->kind = VERIFY_HTTP;
-		v->unix_path = value_path(l, n);
-	} else if (strcmp(k->name, "tcp") == 0)
-		kind_tcp(l, v, n);
-	else if (strcmp(k->name, "unix") == 0) {
+	/* `unix` beside `http` names the socket of the request. */
+	if (v->kind_name == NULL || is_http)
+		v->kind_name = k->name;
+	if (is_http)
+		verify_url(l, v, n);
+	else if (is_unix && v->kind == VERIFY_HTTP && v->kind_name != k->name)
+		v->unix_path = value_socket_path(l, n);
+	else if (is_unix) {
 		v->kind = VERIFY_UNIX;
-		v->unix_path = value_path(l, n);
-	} else if (strcmp(k->name, "file") == 0) {
+		v->unix_path = value_socket_path(l, n);
+	} else if (strcmp(k->name, "http+unix") == 0) {
+		v->kind = VERIFY_HTTP;
+		v->unix_path = value_socket_path(l, n);
+	} else if (strcmp(k->name, "tcp") == 0)
+		verify_tcp(l, v, n);
+	else if (strcmp(k->name, "file") == 0) {
 		v->kind = VERIFY_FILE;
 		v->path = value_path(l, n);
-	} else if (strcmp(k->name, "exited") == 0) {
-		v->kind = VERIFY_EXITED;
-		if (n->kind == DOC_INTEGER)
-			v->expect_code = (int)n->value.integer;
-		else if (!n->value.boolean)
-			config_error(l, n, "want true, or the exit code");
-	} else {
-		v->kind = VERIFY_COMMAND;
-		if (n->kind == DOC_ARRAY)
-			words_list(l, n, &v->command);
-		else
-			words_split(l, n, &v->command);
-		if (v->command.count == 0)
-			config_error(l, n, "want a command");
-	}
+	} else if (strcmp(k->name, "exited") == 0)
+		kind_exited(l, v, n);
+	else
+		kind_command(l, v, n);
 }
 
-/* The path of a request over a Unix socket: of a URL, what follows the host.
- */
-static void
-finish_http(struct loader *l, struct verify_config *v)
+/* `path` belongs to `http+unix`, which has no URL that could hold one. */
+void
+set_verify_path(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
 {
-	const char *s;
+	(void)k;
+	((struct verify_config *)target)->path =
+	    value_bounded(l, n, "a path", MAX_URL);
+}
 
+/* The request over a Unix socket: of a URL, what follows the host. */
+static void
+finish_http(struct loader *l, struct verify_config *v, const struct doc_node *n)
+{
+	const struct doc_node *path;
+	const char *s;
+	char *url;
+
+	path = doc_get(n, "path");
+	if (path != NULL && (v->unix_path == NULL || v->url != NULL)) {
+		config_error(l, path, "goes with http+unix only");
+		return;
+	}
 	if (v->kind != VERIFY_HTTP || v->unix_path == NULL)
 		return;
-	if (v->url == NULL)
-		v->url = config_strdup(l->config, "/");
+	if (v->url == NULL) {
+		if (v->path == NULL)
+			v->path = config_strdup(l->config, "/");
+		if (v->path[0] != '/' || !verify_is_url_text(v->path))
+			config_error(l, path,
+			    "want the path of a URL, that begins with /");
+		v->url = v->path;
+		v->path = NULL;
+		return;
+	}
 	s = strstr(v->url, "://");
 	if (s == NULL)
+		return; /* http+unix://, which was taken apart */
+	if (strncasecmp(v->url, "https", 5) == 0) {
+		config_error(l, n, "no https over a Unix socket");
 		return;
-	s = strchr(s + 3, '/');
-	v->url = config_strdup(l->config, s == NULL ? "/" : s);
+	}
+	s += 3 + strcspn(s + 3, "/?#");
+	url = config_printf(l->config, "%s%s", *s == '/' ? "" : "/", s);
+	url[strcspn(url, "#")] = '\0';
+	v->url = url;
+}
+
+static size_t
+strings_size(const struct strings *s)
+{
+	size_t i;
+	size_t size;
+
+	size = 0;
+	for (i = 0; i < s->count; i++)
+		size += strlen(s->list[i]) + 4;
+	return size;
+}
+
+void
+verify_check_size(
+    struct loader *l, const struct verify_config *v, const struct doc_node *n)
+{
+	size_t size;
+
+	size = v->ca_len + strings_size(&v->headers) +
+	    strings_size(&v->expect_headers);
+	if (v->url != NULL)
+		size += strlen(v->url);
+	if (v->body != NULL)
+		size += strlen(v->body);
+	if (size > MAX_VERIFY_SIZE)
+		config_error(l, n,
+		    "URL, header fields, body and ca are larger than %lu KiB "
+		    "together",
+		    MAX_VERIFY_SIZE / 1024);
 }
 
 static void
 verify_one(struct loader *l, struct job_config *c, const struct doc_node *n)
 {
 	struct verify_config *v;
+	size_t errors;
 
 	v = verify_add(l, c, n);
 	if (v == NULL)
@@ -374,11 +409,11 @@ verify_one(struct loader *l, struct job_config *c, const struct doc_node *n)
 		return;
 	}
 	if (n->kind == DOC_STRING &&
-	    (strncmp(n->text, "http://", 7) == 0 ||
-		strncmp(n->text, "https://", 8) == 0 ||
+	    (strncasecmp(n->text, "http://", 7) == 0 ||
+		strncasecmp(n->text, "https://", 8) == 0 ||
 		strncmp(n->text, "http+unix://", 12) == 0)) {
 		v->kind_name = "http";
-		kind_url(l, v, n);
+		verify_url(l, v, n);
 		return;
 	}
 	if (n->kind != DOC_OBJECT) {
@@ -386,12 +421,17 @@ verify_one(struct loader *l, struct job_config *c, const struct doc_node *n)
 		    "want exited, a URL, or a mapping such as {http: URL}");
 		return;
 	}
+	errors = l->report->errors;
 	config_group(l, &group_verify, v, n);
-	if (v->kind_name == NULL && l->report->errors == 0)
+	if (l->report->errors != errors)
+		return;
+	if (v->kind_name == NULL)
 		config_error(l, n,
 		    "want one of http, http+unix, tcp, unix, exited, command, "
 		    "file");
-	finish_http(l, v);
+	else
+		finish_http(l, v, n);
+	verify_check_size(l, v, n);
 }
 
 void
@@ -407,153 +447,4 @@ set_verify(struct loader *l, const struct key *k, void *target,
 	}
 	for (item = doc_first(n); item != NULL; item = doc_next(item))
 		verify_one(l, target, item);
-}
-
-/* ---- pymanager's classes -------------------------------------------- */
-
-/* Is the type one of our own, under any name that its module ever had? */
-static int
-builtin(const char *type, const char *class, const char *module)
-{
-	static const char *const prefixes[] = {"", "utils.", "pymutils."};
-	char name[96];
-	size_t i;
-
-	for (i = 0; i < 3; i++) {
-		(void)snprintf(
-		    name, sizeof(name), "%s%s.%s", prefixes[i], module, class);
-		if (strcmp(type, name) == 0)
-			return 1;
-	}
-	(void)snprintf(name, sizeof(name), "pymutils.%s", class);
-	return strcmp(type, name) == 0;
-}
-
-static json_t *
-to_json(const struct doc_node *n)
-{
-	const struct doc_node *item;
-	json_t *j;
-
-	switch (n->kind) {
-	case DOC_NULL:
-		return json_null();
-	case DOC_BOOL:
-		return json_boolean(n->value.boolean);
-	case DOC_INTEGER:
-		return json_integer(n->value.integer);
-	case DOC_REAL:
-		j = json_real(n->value.real);
-		return j != NULL ? j : json_null();
-	case DOC_STRING:
-		return json_string(n->text);
-	case DOC_ARRAY:
-		j = json_array();
-		for (item = doc_first(n); item != NULL; item = doc_next(item))
-			(void)json_array_append_new(j, to_json(item));
-		return j;
-	case DOC_OBJECT:
-		break;
-	}
-	j = json_object();
-	for (item = doc_first(n); item != NULL; item = doc_next(item))
-		(void)json_object_set_new(j, item->key, to_json(item));
-	return j;
-}
-
-static void
-custom(struct loader *l, struct verify_config *v, const char *name,
-    const struct doc_node *type, const struct doc_node *arguments)
-{
-	const char *dot;
-	json_t *json;
-	char *text;
-	size_t i;
-
-	for (i = 0; i < l->modules.count; i++)
-		if (strcmp(l->modules.list[i], type->text) == 0)
-			break;
-	dot = strrchr(type->text, '.');
-	if (i == l->modules.count || dot == NULL) {
-		config_error(l, type,
-		    "Missing verifier %s used in process %s (modules lists "
-		    "none of this name)",
-		    type->text, name);
-		return;
-	}
-	v->kind = VERIFY_CUSTOM;
-	v->kind_name = config_strdup(l->config, type->text);
-	/* It has its own idea of time. */
-	v->timeout = 0;
-	v->module = config_printf(
-	    l->config, "%.*s", (int)(dot - type->text), type->text);
-	v->class_name = config_strdup(l->config, dot + 1);
-	if (arguments == NULL)
-		return;
-	json = to_json(arguments);
-	text = json_dumps(json, JSON_COMPACT);
-	json_decref(json);
-	if (text == NULL)
-		abort();
-	v->arguments = config_strdup(l->config, text);
-	free(text);
-}
-
-static void
-verifier_one(struct loader *l, struct job_config *c, const struct doc_node *n)
-{
-	const struct doc_node *arguments;
-	const struct doc_node *type;
-	struct verify_config *v;
-
-	type = n->kind == DOC_OBJECT ? doc_get(n, "type") : NULL;
-	if (type == NULL || type->kind != DOC_STRING) {
-		config_error(l, n,
-		    "Missing verifier type for verifier of process %s.",
-		    c->name);
-		return;
-	}
-	arguments = doc_get(n, "arguments");
-	if (arguments != NULL && arguments->kind != DOC_OBJECT) {
-		config_error(l, arguments, "want a mapping, got %s",
-		    doc_kind_name(arguments->kind));
-		return;
-	}
-	v = verify_add(l, c, n);
-	if (v == NULL)
-		return;
-	v->pymanager = 1;
-	v->kind_name = config_strdup(l->config, type->text);
-	if (builtin(type->text, "HttpOkVerifier", "http_verifier")) {
-		v->kind = VERIFY_HTTP;
-		if (arguments != NULL)
-			config_group(l, &group_httpok, v, arguments);
-		v->attempt_timeout = v->interval;
-		if (v->url == NULL)
-			config_error(l, n, "the verifier has no url");
-		else if (strncmp(v->url, "http://", 7) != 0 &&
-		    strncmp(v->url, "https://", 8) != 0)
-			config_error(l, doc_get(arguments, "url"),
-			    "want a URL with http:// or https://");
-	} else if (builtin(type->text, "ExitedVerifier", "exited_verifier")) {
-		v->kind = VERIFY_EXITED;
-		if (arguments != NULL)
-			config_group(l, &group_exited, v, arguments);
-	} else
-		custom(l, v, c->name, type, arguments);
-}
-
-void
-set_verifier(struct loader *l, const struct key *k, void *target,
-    const struct doc_node *n)
-{
-	const struct doc_node *item;
-
-	(void)k;
-	if (n->kind != DOC_ARRAY) {
-		verifier_one(l, target, n);
-		return;
-	}
-	for (item = doc_first(n); item != NULL; item = doc_next(item))
-		verifier_one(l, target, item);
 }

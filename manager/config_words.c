@@ -6,17 +6,38 @@
 
 /* Words of commands, and the replacements in them. */
 
+static char config_empty[1]; /* text of what is no text */
+
+/* The text is of the configuration's memory, or literal. */
 static void
-add_segment(struct loader *l, struct word *w, enum segment kind,
-    const char *text, size_t len)
+add_segment(struct loader *l, struct word *w, enum segment kind, char *text)
 {
 	struct segment_text *s;
 
 	s = config_array(l->config, w->segments, w->nsegments, sizeof(*s));
 	s[w->nsegments].kind = (uint8_t)kind;
-	s[w->nsegments].text = config_printf(l->config, "%.*s", (int)len, text);
+	s[w->nsegments].text = text;
 	w->nsegments++;
 	w->segments = s;
+}
+
+/* The replacement that stands at s, and its length; -1: none of ours. */
+static int
+replacement(const char *s, size_t *len)
+{
+	static const struct {
+		const char *text;
+		enum segment kind;
+	} known[] = {
+	    {"$(instance)", SEGMENT_INSTANCE}, {"$(name)", SEGMENT_NAME}};
+	size_t i;
+
+	for (i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		*len = strlen(known[i].text);
+		if (strncmp(s, known[i].text, *len) == 0)
+			return (int)known[i].kind;
+	}
+	return -1;
 }
 
 /*
@@ -24,57 +45,59 @@ add_segment(struct loader *l, struct word *w, enum segment kind,
  * belongs to a shell.
  */
 void
-word_make(struct loader *l, const struct doc_node *n, const char *text,
-    struct word *w)
+word_make(
+    struct loader *l, const struct doc_node *n, char *text, struct word *w)
 {
-	static const struct {
-		const char *text;
-		enum segment kind;
-	} known[] = {
-	    {"$(instance)", SEGMENT_INSTANCE}, {"$(name)", SEGMENT_NAME}};
 	const char *from;
 	const char *s;
-	size_t i;
 	size_t len;
+	int kind;
 
 	memset(w, 0, sizeof(*w));
-	w->source = config_strdup(l->config, text);
+	w->source = text;
 	from = text;
 	for (s = strstr(from, "$("); s != NULL; s = strstr(s, "$(")) {
 		if (strncmp(s, "$(socket.", 9) == 0)
 			config_error(l, n,
 			    "$(socket…) is not available in this version");
-		for (i = 0; i < sizeof(known) / sizeof(*known); i++) {
-			len = strlen(known[i].text);
-			if (strncmp(s, known[i].text, len) == 0)
-				break;
-		}
-		if (i == sizeof(known) / sizeof(*known)) {
+		kind = replacement(s, &len);
+		if (kind == -1) {
 			s += 2;
 			continue;
 		}
 		if (s > from)
-			add_segment(
-			    l, w, SEGMENT_TEXT, from, (size_t)(s - from));
-		add_segment(l, w, known[i].kind, "", 0);
+			add_segment(l, w, SEGMENT_TEXT,
+			    config_printf(
+				l->config, "%.*s", (int)(s - from), from));
+		add_segment(l, w, (enum segment)kind, config_empty);
 		s += len;
 		from = s;
+		if (w->nsegments >= MAX_SEGMENTS - 2) {
+			config_error(l, n, "too many replacements in one word");
+			return;
+		}
 	}
-	if (*from != '\0' && w->nsegments > 0)
-		add_segment(l, w, SEGMENT_TEXT, from, strlen(from));
-	if (w->nsegments > MAX_SEGMENTS)
-		config_error(l, n, "too many replacements in one word");
+	if (from == text)
+		add_segment(l, w, SEGMENT_TEXT, text);
+	else if (*from != '\0')
+		add_segment(l, w, SEGMENT_TEXT, config_strdup(l->config, from));
 }
 
-void
-words_append(struct loader *l, struct words *words, const struct word *w)
+int
+words_append(struct loader *l, const struct doc_node *n, struct words *words,
+    const struct word *w)
 {
 	struct word *list;
 
+	if (words->count >= MAX_CONFIG_WORDS) {
+		config_error(l, n, "more than %d words", MAX_CONFIG_WORDS);
+		return -1;
+	}
 	list =
 	    config_array(l->config, words->list, words->count, sizeof(*list));
 	list[words->count++] = *w;
 	words->list = list;
+	return 0;
 }
 
 void
@@ -85,19 +108,13 @@ words_list(struct loader *l, const struct doc_node *n, struct words *words)
 	char *s;
 
 	for (item = doc_first(n); item != NULL; item = doc_next(item)) {
-		if (item->kind == DOC_NULL || item->text == NULL) {
-			config_error(l, item, "want a string, got %s",
-			    doc_kind_name(item->kind));
-			continue;
-		}
 		s = value_string(l, item);
 		if (s == NULL)
 			continue;
 		word_make(l, item, s, &w);
-		words_append(l, words, &w);
+		if (words_append(l, item, words, &w) == -1)
+			return;
 	}
-	if (words->count >= MAX_WORDS - 16)
-		config_error(l, n, "too many words");
 }
 
 /* One word from *s on, without its quotes; NULL: a quote is not closed. */
@@ -138,22 +155,24 @@ words_split(struct loader *l, const struct doc_node *n, struct words *words)
 	text = value_string(l, n);
 	if (text == NULL)
 		return;
+	/* All words and a NUL behind each: no word is longer than what it was
+	 * made of, and a blank or the end stands behind it. */
 	buf = config_alloc(l->config, strlen(text) + 1);
 	s = text;
 	for (;;) {
 		s += strspn(s, " \t\n");
 		if (*s == '\0')
-			break;
+			return;
 		s = next_word(s, buf);
 		if (s == NULL) {
 			config_error(l, n, "a quote is not closed");
 			return;
 		}
 		word_make(l, n, buf, &w);
-		words_append(l, words, &w);
+		if (words_append(l, n, words, &w) == -1)
+			return;
+		buf += strlen(buf) + 1;
 	}
-	if (words->count >= MAX_WORDS - 16)
-		config_error(l, n, "too many words");
 }
 
 char *

@@ -3,6 +3,8 @@
 #include <bsd/stdlib.h>
 #include <string.h>
 
+#include <event2/event.h>
+
 #include "../common/log.h"
 #include "../common/spec.h"
 #include "../common/wire.h"
@@ -238,14 +240,17 @@ publish(void)
 static int
 feed_may_wait(void)
 {
+	static const struct timeval tv = {0, SHUTDOWN_PAUSE / 1000};
 	static uint64_t last;
 	uint64_t now;
 
 	if (!shutting_down() || mgr.dirty_status)
 		return 0;
 	now = now_mono();
-	if (now - last < SHUTDOWN_PAUSE)
+	if (now - last < SHUTDOWN_PAUSE) {
+		(void)event_add(mgr.flush, &tv);
 		return 1;
+	}
 	last = now;
 	return 0;
 }

@@ -265,8 +265,9 @@ spawn_failed(struct process *p)
 	set_state(p, STATE_FAILED);
 	if (p->stage == STAGE_SKIPPED)
 		return;
-	what = p->stage == STAGE_CHDIR && c->working_directory != NULL ?
-	    c->working_directory :
+	what = p->stage == STAGE_CHDIR ?
+	    (c->working_directory != NULL ? c->working_directory :
+					    mgr.snapshot->directory) :
 	    p->stage == STAGE_ENVIRONMENT_FILE ? c->environment_file :
 	    p->stage == STAGE_LOGFILE          ? c->out.path :
 	    p->stage == STAGE_USER             ? c->user :

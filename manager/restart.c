@@ -24,12 +24,11 @@ restart_wanted(const struct process *p)
 	return 0;
 }
 
-/* Notes this death; 1 if the start-limit is exceeded by it. */
+/* Notes this death; 1 if it is one too many: the limit-th in that time. */
 static int
-limit_exceeded(struct process *p)
+limit_reached(struct process *p)
 {
 	const struct job_config *c;
-	uint64_t oldest;
 	unsigned int i;
 
 	c = p->job->config;
@@ -42,11 +41,11 @@ limit_exceeded(struct process *p)
 			return 0;
 		}
 	}
-	oldest = p->deaths[0];
 	for (i = 0; i + 1 < c->limit_count; i++)
 		p->deaths[i] = p->deaths[i + 1];
 	p->deaths[c->limit_count - 1] = p->ended_at;
-	return oldest != 0 && p->ended_at - oldest <= c->limit_within;
+	return p->deaths[0] != 0 &&
+	    p->ended_at - p->deaths[0] <= c->limit_within;
 }
 
 /* The delay doubles with each early death, less up to a tenth so that many
@@ -80,7 +79,7 @@ restart_decide(struct process *p, uint64_t *delay)
 
 	c = p->job->config;
 	*delay = 0;
-	if (limit_exceeded(p)) {
+	if (limit_reached(p)) {
 		if (c->limit_retry_after == 0 || p->retries >= c->limit_retries)
 			return RESTART_GIVE_UP;
 		p->retries++;

@@ -28,6 +28,7 @@
 #define LAST_DELAY 10000
 #define STABLE (30 * SEC) /* of life: the delays begin anew */
 #define BOOT_TRIES 3 /* deaths of a manager that reads its configuration */
+#define AGAIN 2 /* `wanted`: it was stopped, started when it is reaped */
 #define LOG_RATE 1000 /* messages a second that a sane program stays below */
 
 static struct child managers[2];
@@ -54,8 +55,7 @@ init(size_t i, struct child *c, const char *program, enum role role,
 	c->program = program;
 	c->role = (uint8_t)role;
 	c->instance = instance_number;
-	if (event_assign(&c->timer, parent.base, -1, 0, start_cb, c) == -1)
-		fatalx("event_assign");
+	event_start(&c->timer, -1, start_cb, c);
 }
 
 void
@@ -78,8 +78,7 @@ children_init(void)
 	parent.workers = workers;
 }
 
-/* ---- starting ---------------------------------------------------------------
- */
+/* ---- starting ---------------------------------------------------------- */
 
 /* Runs in the new process. */
 static void __attribute__((noreturn))
@@ -220,13 +219,15 @@ greet(struct child *c)
 void
 child_start(struct child *c)
 {
-	struct timeval tv;
 	pid_t own;
 	int ends[2];
 
-	c->wanted = 1;
-	if (c->pid != 0)
+	if (c->pid != 0) {
+		if (!c->wanted)
+			c->wanted = AGAIN;
 		return;
+	}
+	c->wanted = 1;
 	own = getpid();
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1)
 		goto later;
@@ -244,18 +245,15 @@ child_start(struct child *c)
 	    parent.base, ends[0], 0, parent_dispatch, child_lost, c);
 	if (c->channel == NULL)
 		(void)kill(c->pid, SIGKILL);
-	else {
-		channel_set_priority(c->channel, 0);
+	else
 		greet(c);
-	}
 	return;
 later:
 	log_warn("%s cannot be started", c->program);
-	(void)evtimer_add(&c->timer, ms_to_tv(LAST_DELAY, &tv));
+	timer_set(&c->timer, LAST_DELAY);
 }
 
-/* ---- losing
- * ------------------------------------------------------------------ */
+/* ---- losing ------------------------------------------------------------ */
 
 static void
 disconnect(struct child *c)
@@ -268,8 +266,10 @@ disconnect(struct child *c)
 		return;
 	if (c->phase == MANAGER_SEALING)
 		users_cancel();
-	table_free(parent.staged); /* only one stages at a time */
-	parent.staged = NULL;
+	if (c->phase != MANAGER_READY) { /* only one stages at a time */
+		table_free(parent.staged);
+		parent.staged = NULL;
+	}
 	if (c == parent.manager)
 		log_init("parent", log_get_level(), NULL);
 }
@@ -300,7 +300,6 @@ child_lost(struct channel *channel, const char *why, void *arg)
 static void
 replace(struct child *c)
 {
-	struct timeval tv;
 	struct wire *w;
 
 	c->restarts++;
@@ -323,7 +322,7 @@ replace(struct child *c)
 	}
 	if (now() - c->started > STABLE)
 		c->delay = 0;
-	(void)evtimer_add(&c->timer, ms_to_tv(c->delay, &tv));
+	timer_set(&c->timer, c->delay);
 	c->delay = c->delay == 0 ? FIRST_DELAY : c->delay * 2;
 	if (c->delay > LAST_DELAY)
 		c->delay = LAST_DELAY;
@@ -346,7 +345,9 @@ child_reaped(pid_t pid, int status)
 		channel_poll(c->channel);
 	disconnect(c);
 	c->pid = 0;
-	if (!c->wanted)
+	if (c->wanted == AGAIN)
+		child_start(c);
+	if (c->pid != 0 || !c->wanted)
 		return 0;
 	if (WIFSIGNALED(status))
 		log_warnx("%s %u was ended by signal %d", c->program,
@@ -373,43 +374,44 @@ child_is(pid_t pid)
 	return 0;
 }
 
-/* ---- the seal
- * ------------------------------------------------------------------- */
+/* ---- the seal ---------------------------------------------------------- */
 
 void
-children_sealed(int first)
+children_sealed(enum birth birth)
 {
 	struct child *c;
 	uint32_t i;
 	size_t a;
 	size_t b;
 
+	if (birth == BIRTH_CRASH) {
+		link_all(parent.manager);
+		return;
+	}
 	for (i = 0; i < MAX_WORKERS; i++) {
 		c = &workers[i];
 		if (i >= parent.table->workers)
 			child_stop(c);
-		else if (!first) {
-			/* Its listeners may be others now. */
-			if (c->channel != NULL)
-				child_lost(c->channel, "reload", c);
-			c->delay = 0;
-			child_start(c);
-		} else if (c->channel != NULL)
+		else if (birth == BIRTH_BOOT && c->channel != NULL)
 			socket_give(c);
+		else if (c->channel != NULL) {
+			/* Its listeners may be others now. */
+			child_lost(c->channel, "reload", c);
+			c->delay = 0;
+		}
 	}
 	if (!(parent.table->flags & SEAL_VERIFIER)) {
 		child_stop(&verifier);
 		child_stop(&resolver);
 	}
-	if (!first)
+	if (birth == BIRTH_CHECK)
 		link_all(parent.manager);
-	for (a = 0; first && a < NCHILDREN; a++)
+	for (a = 0; birth == BIRTH_BOOT && a < NCHILDREN; a++)
 		for (b = a + 1; b < NCHILDREN; b++)
 			link_pair(all[a], all[b]);
 	for (i = 0; i < parent.table->workers; i++)
-		if (workers[i].pid == 0)
-			child_start(&workers[i]);
-	if (parent.table->flags & SEAL_VERIFIER && verifier.pid == 0)
+		child_start(&workers[i]);
+	if (parent.table->flags & SEAL_VERIFIER)
 		child_start(&verifier);
 	child_start(&relay);
 }

@@ -256,8 +256,7 @@ group_all(int sig)
 			signal_slot(s, sig, SCOPE_GROUP);
 }
 
-/* ---- what is left ----------------------------------------------------------
- */
+/* ---- what is left ------------------------------------------------------ */
 
 static int
 is_left(const struct slot *s)
@@ -300,15 +299,11 @@ kill_cb(int fd, short events, void *arg)
 static void
 kill_later(void)
 {
-	struct timeval tv;
-
-	if (event_initialized(&state.timer) &&
-	    evtimer_pending(&state.timer, NULL))
+	if (!event_initialized(&state.timer))
+		event_start(&state.timer, -1, kill_cb, NULL);
+	if (evtimer_pending(&state.timer, NULL))
 		return;
-	if (!event_initialized(&state.timer) &&
-	    event_assign(&state.timer, parent.base, -1, 0, kill_cb, NULL) == -1)
-		return;
-	(void)evtimer_add(&state.timer, ms_to_tv(state.pause, &tv));
+	timer_set(&state.timer, state.pause);
 	if (state.pause < LAST_KILL_PAUSE)
 		state.pause *= 2;
 }

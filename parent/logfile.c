@@ -26,8 +26,7 @@ send_sink(const struct entry *e, uint32_t flags)
 	w = message();
 	wire_put_u32(w, e->sink);
 	wire_put_u32(w, flags | (e->flags & ENTRY_IS_SHARED ? SINK_SHARED : 0));
-	send_wire(
-	    parent.relay, IMSG_SINK_OPEN, 0, fcntl(e->fd, F_DUPFD_CLOEXEC, 3));
+	send_wire(parent.relay, IMSG_SINK_OPEN, 0, copy_fd(e->fd));
 }
 
 /* Opens (anew) and tells the relay; 0 or -1. */
@@ -127,7 +126,7 @@ logfile_seal(struct table *t, const struct table *old)
 			continue;
 		j = old == NULL ? NO_ENTRY : table_same(t, i, old);
 		if (j != NO_ENTRY && old->entries[j].fd != -1) {
-			e->fd = fcntl(old->entries[j].fd, F_DUPFD_CLOEXEC, 3);
+			e->fd = copy_fd(old->entries[j].fd);
 			e->sink = old->entries[j].sink;
 			e->user = old->entries[j].user;
 			e->flags |= old->entries[j].flags & ENTRY_IS_SHARED;
@@ -178,8 +177,7 @@ logfile_resend(void)
 	each_open(resend);
 }
 
-/* ---- what a check looks for ------------------------------------------------
- */
+/* ---- what a check looks for -------------------------------------------- */
 
 int
 logfile_stat(uint32_t id, struct wire_reader *r)

@@ -385,8 +385,11 @@ init_instance(void)
 	instance.gid = getegid();
 	instance.ngroups =
 	    getgroups(sizeof(instance.groups) / sizeof(gid_t), instance.groups);
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
+	/* NOLINTBEGIN(concurrency-mt-unsafe) there are no threads */
 	instance.notify = getenv("NOTIFY_SOCKET");
+	instance.user = getenv("LOGNAME");
+	instance.home = getenv("HOME");
+	/* NOLINTEND(concurrency-mt-unsafe) */
 	fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
 	instance.had_tty = fd != -1;
 	if (fd != -1)

@@ -45,16 +45,41 @@ send_wire(struct child *c, uint32_t type, uint32_t id, int fd)
 	(void)channel_send_wire(c->channel, type, id, fd, &scratch);
 }
 
-struct timeval *
-ms_to_tv(uint32_t ms, struct timeval *tv)
+struct wire *
+message_of(const struct slot *s)
 {
-	tv->tv_sec = (time_t)(ms / 1000);
-	tv->tv_usec = (suseconds_t)(ms % 1000) * 1000;
-	return tv;
+	wire_reset(&scratch);
+	wire_put_u32(&scratch, s->process);
+	wire_put_u32(&scratch, s->generation);
+	return &scratch;
 }
 
-/* ---- the end --------------------------------------------------------------
- */
+int
+copy_fd(int fd)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+void
+event_start(struct event *ev, int fd, event_callback_fn fn, void *arg)
+{
+	const short what = fd == -1 ? 0 : EV_READ | EV_PERSIST;
+
+	if (event_assign(ev, parent.base, fd, what, fn, arg) == -1 ||
+	    (fd != -1 && event_add(ev, NULL) == -1))
+		fatalx("event");
+}
+
+void
+timer_set(struct event *ev, uint32_t ms)
+{
+	const struct timeval tv = {
+	    (time_t)(ms / 1000), (suseconds_t)(ms % 1000) * 1000};
+
+	(void)event_add(ev, &tv);
+}
+
+/* ---- the end ----------------------------------------------------------- */
 
 void
 parent_end(int code)
@@ -92,8 +117,7 @@ tell_guard(char kind, const void *data, size_t len)
 	(void)!send(parent.guard, buf, len + 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* ---- the state of the world ------------------------------------------------
- */
+/* ---- the state of the world -------------------------------------------- */
 
 static void
 world_proc(const struct slot *s)
@@ -139,8 +163,7 @@ parent_world(void)
 	struct slot *s;
 
 	(void)message();
-	send_wire(parent.manager, IMSG_SEQUENCE_PAGE, 0,
-	    fcntl(parent.page, F_DUPFD_CLOEXEC, 3));
+	send_wire(parent.manager, IMSG_SEQUENCE_PAGE, 0, copy_fd(parent.page));
 	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
 		world_proc(s);
 	blob_world();
@@ -152,8 +175,7 @@ parent_world(void)
 	signal_manager_ready();
 }
 
-/* ---- messages ---------------------------------------------------------------
- */
+/* ---- messages ---------------------------------------------------------- */
 
 static int
 got_log(struct child *c, struct wire_reader *r)
@@ -362,8 +384,7 @@ parent_dispatch(struct channel *channel, struct imsg *imsg, void *arg)
 	}
 }
 
-/* ---- start
- * --------------------------------------------------------------------- */
+/* ---- start ------------------------------------------------------------- */
 
 /* An empty directory for the components' chroot(2). */
 static void
@@ -415,6 +436,18 @@ first_snapshot(int config)
 	snapshot_set(0, memfd);
 }
 
+/* Their programs load while the manager reads its configuration. */
+static void
+first_children(void)
+{
+	parent.manager->birth = BIRTH_BOOT;
+	child_start(parent.manager);
+	if (options.check)
+		return;
+	child_start(parent.relay);
+	child_start(&parent.workers[0]);
+}
+
 void
 parent_run(int config, int guard)
 {
@@ -425,28 +458,18 @@ parent_run(int config, int guard)
 		fatal("parent");
 	raise_limit();
 	make_root();
-	users_identity();
 	parent.guard = guard;
 	parent.base = event_base_new();
-	if (parent.base == NULL ||
-	    event_base_priority_init(parent.base, 2) == -1)
+	if (parent.base == NULL)
 		fatalx("event_base_new");
 	wire_init(&scratch);
 	signal_init();
 	stream_init();
 	spawn_init();
 	children_init();
-	if (event_assign(&event, parent.base, guard, EV_READ, guard_cb, NULL) ==
-		-1 ||
-	    event_add(&event, NULL) == -1)
-		fatalx("event_add");
+	event_start(&event, guard, guard_cb, NULL);
 	first_snapshot(config);
-	parent.manager->birth = BIRTH_BOOT;
-	child_start(parent.manager);
-	if (!options.check) {
-		child_start(parent.relay);
-		child_start(&parent.workers[0]);
-	}
+	users_components(first_children);
 	setproctitle("-musterd: parent");
 	(void)event_base_dispatch(parent.base);
 	fatalx("event loop");

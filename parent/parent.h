@@ -57,6 +57,8 @@ struct options {
 struct instance {
 	const char *file; /* configuration, as found */
 	const char *notify; /* NOTIFY_SOCKET or NULL */
+	const char *user; /* LOGNAME or NULL */
+	const char *home;
 	uint64_t started_wall;
 	uint64_t started;
 	uint64_t nofile; /* soft limit that musterd was given */
@@ -72,8 +74,6 @@ struct instance {
 	int ignored_hup; /* started by nohup(1) */
 	int had_tty; /* a controlling terminal */
 	char boot[9];
-	char user[64];
-	char home[256];
 	char socket[108]; /* default path of the API's listener */
 	char lockfile[128];
 	char directory[PATH_MAX];
@@ -93,7 +93,9 @@ struct cred {
 	uint32_t entry; /* the first one that names it */
 	uid_t uid;
 	gid_t gid;
-	uint8_t explicit; /* the groups are named */
+	int error; /* why it cannot be used ... */
+	uint8_t stage; /* ... STAGE_NONE: it can */
+	uint8_t exact; /* the groups are named */
 	uint8_t own; /* musterd's own: nothing to change */
 };
 
@@ -183,6 +185,7 @@ struct slot {
 	int input; /* writing end of stdin */
 	int output[2]; /* reading ends, until the relay has all */
 	int journal[2];
+	int report; /* pending until muster-exec has closed it */
 	int watch; /* a probe that is told of the end of `about` */
 	uint8_t state; /* enum slot_state */
 	uint8_t stage; /* enum stage, of a failed spawn */
@@ -191,7 +194,6 @@ struct slot {
 #define IS_QUEUED 1 /* its spawn has not been tried yet */
 #define IS_PENDING 2 /* cloned, has not reached its exec for all we know */
 #define IS_HOLDING 4 /* pending, and the rest of its group waits */
-#define IS_REPORTING 8 /* pending until muster-exec is done */
 #define IS_LIVE 16 /* its first process has not been reaped */
 #define IS_LEFT 32 /* it has, others are left */
 #define IS_ACKED 64
@@ -247,11 +249,11 @@ struct parent {
 
 extern struct parent parent;
 
-/* ---- musterd.c -------------------------------------------------------- */
+/* ---- musterd.c --------------------------------------------------------- */
 
 uint64_t now(void); /* CLOCK_MONOTONIC, nanoseconds */
 
-/* ---- guard.c: the process that outlives the parent -------------------- */
+/* ---- guard.c: the process that outlives the parent --------------------- */
 
 #define GUARD_READY 'R' /* u8 code: told to the process that waits (-d) */
 #define GUARD_NOTIFY 'N' /* text: sent to NOTIFY_SOCKET */
@@ -262,7 +264,7 @@ int guard_run(pid_t, int fd, int ready);
 /* Kills all that descends from this process; gives up after `limit` ns. */
 void guard_sweep(uint64_t limit);
 
-/* ---- parent.c --------------------------------------------------------- */
+/* ---- parent.c ---------------------------------------------------------- */
 
 void parent_run(int config, int guard) __attribute__((noreturn));
 /* Kills what is left, removes what was made, and exits. */
@@ -275,9 +277,15 @@ struct wire *message(void);
 void send_wire(struct child *, uint32_t type, uint32_t id, int fd);
 /* The state of the world for a new manager, which may act from now on. */
 void parent_world(void);
-struct timeval *ms_to_tv(uint32_t ms, struct timeval *);
+/* The same, with process and generation of a slot in front. */
+struct wire *message_of(const struct slot *);
+/* A copy to give away. */
+int copy_fd(int);
+/* Waits for fd to become readable, again and again; -1: a timer. */
+void event_start(struct event *, int fd, event_callback_fn, void *arg);
+void timer_set(struct event *, uint32_t ms);
 
-/* ---- child.c: the components ------------------------------------------ */
+/* ---- child.c: the components ------------------------------------------- */
 
 void children_init(void);
 void child_start(struct child *);
@@ -292,11 +300,11 @@ int child_is(pid_t);
 /* 0: it sends more messages for the log than a sane program. */
 int child_may_log(struct child *);
 /* After the seal: all others, and the channels between them. */
-void children_sealed(int first);
+void children_sealed(enum birth);
 /* The promoted checker takes the manager's place. */
 void children_promote(void);
 
-/* ---- snapshot.c ------------------------------------------------------- */
+/* ---- snapshot.c -------------------------------------------------------- */
 
 /* Opens a configuration file: regular, not too large, trusted.  -1: errno */
 int config_open(const char *path, struct stat *);
@@ -312,7 +320,7 @@ void snapshot_drop(void);
 /* A fresh read-only (or read-write) description of a memfd. */
 int memfd_reopen(int fd, int flags);
 
-/* ---- table.c ---------------------------------------------------------- */
+/* ---- table.c ----------------------------------------------------------- */
 
 struct table *table_new(void);
 void table_free(struct table *);
@@ -330,7 +338,7 @@ int spec_read(const struct entry *, struct spec *);
 /* Finds the ENTRY_SOCKET with this name. */
 struct entry *table_socket(const struct table *, const char *, size_t);
 
-/* ---- seal.c ----------------------------------------------------------- */
+/* ---- seal.c ------------------------------------------------------------ */
 
 /* SEAL: 0 or -1. */
 int seal_begin(struct child *, struct wire_reader *);
@@ -341,25 +349,25 @@ void seal_rollback(void);
 int reload_begin(uint32_t id);
 void reload_answer(int code, const char *text, size_t len);
 
-/* ---- users.c ---------------------------------------------------------- */
+/* ---- users.c ----------------------------------------------------------- */
 
 /*
  * Resolves all users of the table in a process that has 5 s; then calls
- * done(0, …), or done(errno, entry, stage).
+ * done, which finds the result in each of the table's creds.
  */
-typedef void (*users_fn)(int error, uint32_t entry, enum stage);
+typedef void (*users_fn)(void);
 void users_resolve(struct table *, users_fn done);
 /* Nobody waits for it any more; done is not called. */
 void users_cancel(void);
 /* Was it the resolving process? */
 int users_reaped(pid_t);
-/* Fills in instance.user, home and the components' ids; waits <= 5 s. */
-void users_identity(void);
+/* Finds out who the components are to be. */
+void users_components(users_fn done);
 /* Acts as that user with files; 0 or -1.  Must be followed by leave. */
 int cred_enter(const struct cred *);
 void cred_leave(const struct cred *);
 
-/* ---- spawn.c, words.c, spawn_child.c ---------------------------------- */
+/* ---- spawn.c, words.c, spawn_child.c ----------------------------------- */
 
 /* What the new process does before its exec; see spawn_child.c. */
 struct plan {
@@ -424,7 +432,7 @@ void spawn_settled(struct slot *);
 void spawn_forget_groups(void);
 void spawn_init(void);
 
-/* ---- reap.c: slots and exits ------------------------------------------ */
+/* ---- reap.c: slots and exits ------------------------------------------- */
 
 struct slot *slot_of_process(uint32_t);
 struct slot *slot_of_pid(pid_t);
@@ -444,7 +452,7 @@ void watch_close(struct slot *);
 int reap_ack(struct wire_reader *);
 int reap_forget(struct wire_reader *);
 
-/* ---- group.c, cgroup.c: all that belongs to a process ----------------- */
+/* ---- group.c, cgroup.c: all that belongs to a process ------------------ */
 
 int group_signal(struct wire_reader *);
 int group_kill(struct wire_reader *);
@@ -476,7 +484,7 @@ int cgroup_remove(uint32_t process);
 int cgroup_kill(uint32_t process);
 size_t cgroup_members(uint32_t process, pid_t *, size_t max);
 
-/* ---- logfile.c -------------------------------------------------------- */
+/* ---- logfile.c --------------------------------------------------------- */
 
 /* Opens what a new generation writes to; 0 or -1. */
 int logfile_use(const struct slot *, uint32_t entry);
@@ -488,7 +496,7 @@ void logfile_reopen(void); /* all, after a rotation */
 void logfile_resend(void);
 int logfile_stat(uint32_t id, struct wire_reader *);
 
-/* ---- stream.c --------------------------------------------------------- */
+/* ---- stream.c ---------------------------------------------------------- */
 
 void stream_init(void);
 /* Tells the relay of the pipes of a new generation. */
@@ -504,12 +512,12 @@ int stream_closed(struct wire_reader *);
 /* CONSOLE_WRITE, CONSOLE_FLUSH, LOGFILE_WRITE: to the relay, in order. */
 int stream_forward(uint32_t type, uint32_t id, const void *, size_t);
 
-/* ---- input.c ---------------------------------------------------------- */
+/* ---- input.c ----------------------------------------------------------- */
 
 int input_write(struct wire_reader *);
 void input_close(struct slot *);
 
-/* ---- socket.c --------------------------------------------------------- */
+/* ---- socket.c ---------------------------------------------------------- */
 
 /* Binds LISTEN and SOCKET entries; 0, or errno and the entry. */
 int socket_bind_all(struct table *, const struct table *old, uint32_t *bad);
@@ -520,13 +528,13 @@ int socket_connect(uint32_t id, struct wire_reader *);
 /* SEGMENT_SOCKET_PATH; "" for the other families. */
 void socket_path(const struct entry *, char *buf, size_t size);
 
-/* ---- blob.c, stats.c -------------------------------------------------- */
+/* ---- blob.c, stats.c --------------------------------------------------- */
 
 int blob_set(struct wire_reader *);
 void blob_world(void);
 int stats_answer(struct wire_reader *);
 
-/* ---- signal.c --------------------------------------------------------- */
+/* ---- signal.c ---------------------------------------------------------- */
 
 /* Blocks all signals for good; the ones of interest come to the loop. */
 void signal_init(void);

@@ -87,6 +87,7 @@ slot_new(uint32_t process)
 	s->process = process;
 	s->entry = NO_ENTRY;
 	s->input = s->output[0] = s->output[1] = s->watch = -1;
+	s->report = -1;
 	s->journal[0] = s->journal[1] = -1;
 	RB_INSERT(by_process, &by_process, s);
 	if (process > parent.highest && process < FIRST_PROBE)
@@ -111,7 +112,7 @@ slot_live(struct slot *s, pid_t pid)
 	RB_INSERT(by_pid, &by_pid, s);
 }
 
-/* ---- telling ------------------------------------------------------------- */
+/* ---- telling ----------------------------------------------------------- */
 
 static void
 settle(struct slot *s)
@@ -213,8 +214,7 @@ ended(struct slot *s)
 		group_doom(s);
 }
 
-/* ---- reaping --------------------------------------------------------------
- */
+/* ---- reaping ----------------------------------------------------------- */
 
 static int
 wait_status(const siginfo_t *info)
@@ -222,6 +222,22 @@ wait_status(const siginfo_t *info)
 	return info->si_code == CLD_EXITED ? W_EXITCODE(info->si_status, 0) :
 	    info->si_code == CLD_DUMPED    ? info->si_status | WCOREFLAG :
 					     info->si_status;
+}
+
+/* A component that was stopped answers nobody: it is replaced. */
+static void
+reap_stopped(void)
+{
+	siginfo_t info;
+
+	for (;;) {
+		info.si_pid = 0;
+		if (waitid(P_ALL, 0, &info, WSTOPPED | WNOHANG) == -1 ||
+		    info.si_pid == 0)
+			return;
+		if (child_is(info.si_pid))
+			(void)kill(info.si_pid, SIGKILL);
+	}
 }
 
 /*
@@ -236,6 +252,7 @@ reap(void)
 	siginfo_t info;
 	int status;
 
+	reap_stopped();
 	for (;;) {
 		info.si_pid = 0;
 		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) ==

@@ -48,10 +48,6 @@ refuse(uint32_t entry, enum stage stage, int error)
 static void
 sealed(void)
 {
-	int first;
-
-	first = parent.table == NULL;
-	(void)message();
 	if (sealing == parent.check) {
 		parent.old = parent.table;
 		renumber(parent.table, parent.staged);
@@ -66,19 +62,28 @@ sealed(void)
 	}
 	(void)message();
 	send_wire(parent.manager, IMSG_SEALED, 0, -1);
-	children_sealed(first);
+	children_sealed(sealing->birth);
 	parent_world();
 }
 
 static void
-resolved(int error, uint32_t entry, enum stage stage)
+resolved(void)
 {
-	if (error == 0) {
-		stage = STAGE_SOCKET;
-		error = socket_bind_all(parent.staged, parent.table, &entry);
+	const struct cred *c;
+	uint32_t entry;
+	uint32_t i;
+	int error;
+
+	for (i = 1; i < parent.staged->ncreds; i++) {
+		c = &parent.staged->creds[i];
+		if (c->stage != STAGE_NONE) {
+			refuse(c->entry, c->stage, c->error);
+			return;
+		}
 	}
+	error = socket_bind_all(parent.staged, parent.table, &entry);
 	if (error != 0)
-		refuse(entry, stage, error);
+		refuse(entry, STAGE_SOCKET, error);
 	else
 		sealed();
 }
@@ -104,6 +109,8 @@ seal_begin(struct child *c, struct wire_reader *r)
 		sealed();
 		return 0;
 	}
+	if (parent.staged == NULL)
+		parent.staged = table_new();
 	if (parent.staged == NULL || count != parent.staged->count ||
 	    parent.staged->partial != NULL)
 		return -1;
@@ -144,8 +151,7 @@ seal_rollback(void)
 	snapshot_drop();
 }
 
-/* ---- reload ----------------------------------------------------------------
- */
+/* ---- reload ------------------------------------------------------------ */
 
 int
 reload_begin(uint32_t id)

@@ -90,8 +90,6 @@ signal_manager_ready(void)
 static void
 timer_cb(int fd, short events, void *arg)
 {
-	struct timeval tv;
-
 	(void)fd;
 	(void)events;
 	(void)arg;
@@ -102,15 +100,13 @@ timer_cb(int fd, short events, void *arg)
 	log_warnx("there is no manager: ending all");
 	state.terminated = 1;
 	group_all(SIGTERM);
-	(void)evtimer_add(&state.timer, ms_to_tv(LAST_GRACE, &tv));
+	timer_set(&state.timer, LAST_GRACE);
 }
 
 /* TERM, INT, QUIT, or the end of the terminal. */
 static void
 asked_to_end(int sig)
 {
-	struct timeval tv;
-
 	if (state.asked == 0)
 		state.asked = sig;
 	state.times++;
@@ -126,8 +122,7 @@ asked_to_end(int sig)
 	if (sig == SIGINT && state.times > 1)
 		parent_end(exit_code());
 	if (!state.terminated)
-		(void)evtimer_add(
-		    &state.timer, ms_to_tv(MANAGER_PATIENCE, &tv));
+		timer_set(&state.timer, MANAGER_PATIENCE);
 }
 
 static void
@@ -175,12 +170,8 @@ signal_init(void)
 	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
 		(void)sigaddset(&set, wanted[i]);
 	state.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (state.fd == -1 ||
-	    event_assign(&state.event, parent.base, state.fd,
-		EV_READ | EV_PERSIST, signal_cb, NULL) == -1 ||
-	    event_priority_set(&state.event, 0) == -1 ||
-	    event_add(&state.event, NULL) == -1 ||
-	    event_assign(&state.timer, parent.base, -1, 0, timer_cb, NULL) ==
-		-1)
-		fatal("signals");
+	if (state.fd == -1)
+		fatal("signalfd");
+	event_start(&state.event, state.fd, signal_cb, NULL);
+	event_start(&state.timer, -1, timer_cb, NULL);
 }

@@ -255,8 +255,7 @@ socket_give(struct child *worker)
 		w = message();
 		wire_put_u8(w, e->data[0]); /* enum listener_kind */
 		wire_put_u16(w, e->port);
-		send_wire(
-		    worker, IMSG_LISTENER, 0, fcntl(e->fd, F_DUPFD_CLOEXEC, 3));
+		send_wire(worker, IMSG_LISTENER, 0, copy_fd(e->fd));
 	}
 }
 

@@ -33,13 +33,6 @@ struct flight {
 	int pipe; /* fork only: end of file at its exec */
 };
 
-struct report {
-	LIST_ENTRY(report) link;
-	struct event event;
-	struct slot *slot; /* lives: see spawn_over() */
-	int fd;
-};
-
 struct barrier {
 	STAILQ_ENTRY(barrier) link;
 	uint32_t id;
@@ -49,7 +42,6 @@ struct barrier {
 static TAILQ_HEAD(, slot) queue = TAILQ_HEAD_INITIALIZER(queue);
 static TAILQ_HEAD(, slot) pending = TAILQ_HEAD_INITIALIZER(pending);
 static STAILQ_HEAD(, barrier) barriers = STAILQ_HEAD_INITIALIZER(barriers);
-static LIST_HEAD(, report) reports = LIST_HEAD_INITIALIZER(reports);
 static struct flight flights[FLIGHTS];
 static volatile struct result *results;
 static uint8_t *stacks;
@@ -80,9 +72,9 @@ spawn_init(void)
 	stacks =
 	    mmap(NULL, (size_t)FLIGHTS * STACK_SIZE, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	if (results == MAP_FAILED || stacks == MAP_FAILED ||
-	    event_assign(&timer, parent.base, -1, 0, timer_cb, NULL) == -1)
+	if (results == MAP_FAILED || stacks == MAP_FAILED)
 		fatal("spawn");
+	event_start(&timer, -1, timer_cb, NULL);
 	/* A core of the new process would be readable, with our memory. */
 	fd = open("/proc/sys/fs/suid_dumpable", O_RDONLY | O_CLOEXEC);
 	if (fd != -1 && read(fd, &dumpable, 1) == 1 && dumpable == '1')
@@ -91,8 +83,7 @@ spawn_init(void)
 		(void)close(fd);
 }
 
-/* ---- what is on its way ---------------------------------------------------
- */
+/* ---- what is on its way ------------------------------------------------ */
 
 static void
 flight_over(struct flight *f)
@@ -126,7 +117,7 @@ flight_check(struct flight *f)
 		if (s != NULL && f->plan.result->stage != STAGE_NONE) {
 			s->stage = (uint8_t)f->plan.result->stage;
 			s->error = f->plan.result->error;
-		} else if (s != NULL && !(s->flags & IS_REPORTING))
+		} else if (s != NULL && s->report == -1)
 			spawn_settled(s);
 		flight_over(f);
 	} else if (s != NULL && s->stage == STAGE_NONE &&
@@ -180,77 +171,44 @@ spawn_settled(struct slot *s)
 	if (!(s->flags & IS_PENDING))
 		return;
 	TAILQ_REMOVE(&pending, s, link);
-	s->flags &= (uint16_t) ~(IS_PENDING | IS_HOLDING | IS_REPORTING);
+	s->flags &= (uint16_t) ~(IS_PENDING | IS_HOLDING);
 }
 
-/* ---- what muster-exec reports ----------------------------------------------
- */
+/* ---- what muster-exec reports ------------------------------------------ */
 
-/* Takes the report, if any; frees. */
 static void
-report_take(struct report *r, struct slot *s)
+report_close(struct slot *s)
+{
+	if (s->report != -1)
+		(void)close(s->report);
+	s->report = -1;
+}
+
+/* Has it said something, or gone on to its exec? */
+static void
+report_check(struct slot *s)
 {
 	struct exec_report report;
+	ssize_t n;
 
+	n = read(s->report, &report, sizeof(report));
+	if (n == -1 && now() - s->started < REPORT_AFTER)
+		return;
+	report_close(s);
 	/* The pipe was in the hands of the job's user: nothing but a hint. */
-	if (read(r->fd, &report, sizeof(report)) == sizeof(report) &&
-	    (report.stage == STAGE_CHDIR || report.stage == STAGE_EXEC ||
-		report.stage == STAGE_ENVIRONMENT_FILE)) {
-		s->stage = report.stage;
-		s->error = report.error;
-	}
-	LIST_REMOVE(r, link);
-	(void)event_del(&r->event);
-	(void)close(r->fd);
-	free(r);
-}
-
-static void
-report_cb(int fd, short events, void *arg)
-{
-	struct report *r;
-	struct slot *s;
-
-	(void)fd;
-	(void)events;
-	r = arg;
-	s = r->slot;
-	report_take(r, s);
-	/* After a failure its end follows. */
-	if (s->stage == STAGE_NONE)
+	if (n != sizeof(report) ||
+	    (report.stage != STAGE_CHDIR && report.stage != STAGE_EXEC &&
+		report.stage != STAGE_ENVIRONMENT_FILE)) {
 		spawn_settled(s);
-	spawn_run();
-}
-
-static int
-report_open(struct slot *s, int fd)
-{
-	struct report *r;
-	struct timeval tv;
-
-	r = malloc(sizeof(*r));
-	if (r == NULL) {
-		(void)close(fd);
-		return -1;
+		return;
 	}
-	r->slot = s;
-	r->fd = fd;
-	if (event_assign(&r->event, parent.base, fd, EV_READ, report_cb, r) ==
-		-1 ||
-	    event_add(&r->event, ms_to_tv(REPORT_AFTER / MSEC, &tv)) == -1) {
-		(void)close(fd);
-		free(r);
-		return -1;
-	}
-	LIST_INSERT_HEAD(&reports, r, link);
-	s->flags |= IS_REPORTING;
-	return 0;
+	s->stage = report.stage; /* its end follows */
+	s->error = report.error;
 }
 
 void
 spawn_over(struct slot *s)
 {
-	struct report *r;
 	int i;
 
 	for (i = 0; i < FLIGHTS; i++)
@@ -258,24 +216,18 @@ spawn_over(struct slot *s)
 			flight_check(&flights[i]);
 			flights[i].slot = NULL;
 		}
-	if (s->flags & IS_REPORTING) {
-		LIST_FOREACH (r, &reports, link)
-			if (r->slot == s)
-				break;
-		if (r != NULL)
-			report_take(r, s);
-	}
+	if (s->report != -1)
+		report_check(s);
+	report_close(s);
 	spawn_settled(s);
 }
 
-/* ---- making a plan ----------------------------------------------------------
- */
+/* ---- making a plan ----------------------------------------------------- */
 
 /* The descriptors of one spawn; all are closed when it is through. */
 struct ends {
 	int child[3]; /* the new process's ends of its pipes */
 	int high[3]; /* FIRST_HIGH_FD and up: passed to it */
-	int report; /* our end */
 	int nhigh;
 };
 
@@ -365,9 +317,9 @@ plan_passed(
 	}
 	if (!(spec->flags & SPEC_REPORT))
 		return 0;
-	if (make_pipe(&e->report, &fd) == -1)
+	if (make_pipe(&s->report, &fd) == -1)
 		return -1;
-	(void)fcntl(e->report, F_SETFL, O_NONBLOCK);
+	(void)fcntl(s->report, F_SETFL, O_NONBLOCK);
 	n = (uint32_t)pass_high(p, e, fd);
 	(void)close(fd);
 	return (int)n;
@@ -434,8 +386,7 @@ look_ahead(struct plan *p)
 	return STAGE_EXEC;
 }
 
-/* ---- spawning ---------------------------------------------------------------
- */
+/* ---- spawning ---------------------------------------------------------- */
 
 static long
 clone_process(struct flight *f, struct slot *s)
@@ -531,7 +482,7 @@ prepare(struct flight *f, struct slot *s, struct ends *e)
 }
 
 static void
-abandon(struct slot *s, struct flight *f, struct ends *e)
+abandon(struct slot *s, struct flight *f)
 {
 	int i;
 
@@ -542,8 +493,7 @@ abandon(struct slot *s, struct flight *f, struct ends *e)
 			s->output[i] = -1;
 		}
 	watch_close(s);
-	if (e->report != -1)
-		(void)close(e->report);
+	report_close(s);
 	if (s->flags & IS_GROUPED)
 		(void)cgroup_remove(s->process);
 	s->flags &= (uint16_t) ~(IS_GROUPED | IS_HOLDING | IS_FOREGROUND);
@@ -554,7 +504,7 @@ abandon(struct slot *s, struct flight *f, struct ends *e)
 static void
 spawn_one(struct slot *s, struct flight *f)
 {
-	struct ends e = {{-1, -1, -1}, {-1, -1, -1}, -1, 0};
+	struct ends e = {{-1, -1, -1}, {-1, -1, -1}, 0};
 	struct wire *w;
 	long pid;
 
@@ -574,7 +524,7 @@ spawn_one(struct slot *s, struct flight *f)
 	}
 	close_ends(&e);
 	if (pid < 0) {
-		abandon(s, f, &e);
+		abandon(s, f);
 		return;
 	}
 	s->started = f->started = now();
@@ -584,8 +534,6 @@ spawn_one(struct slot *s, struct flight *f)
 	TAILQ_INSERT_TAIL(&pending, s, link);
 	f->slot = s;
 	slot_live(s, (pid_t)pid);
-	if (e.report != -1)
-		(void)report_open(s, e.report);
 	stream_open(s);
 	w = message();
 	wire_put_u32(w, s->process);
@@ -596,8 +544,7 @@ spawn_one(struct slot *s, struct flight *f)
 	send_wire(parent.manager, IMSG_PROC_STARTED, 0, -1);
 }
 
-/* ---- the queue
- * ---------------------------------------------------------------- */
+/* ---- the queue --------------------------------------------------------- */
 
 /* Must it wait for one of its group to be known to run? */
 static int
@@ -676,31 +623,33 @@ void
 spawn_run(void)
 {
 	struct barrier *b;
-	struct timeval tv;
-	int busy;
+	struct slot *next;
+	struct slot *s;
 	int i;
 
-	busy = 0;
 	for (i = 0; i < FLIGHTS; i++)
 		if (flights[i].memory != NULL)
 			flight_check(&flights[i]);
+	TAILQ_FOREACH_SAFE (s, &pending, link, next)
+		if (s->report != -1)
+			report_check(s);
 	run_queue();
-	for (i = 0; i < FLIGHTS; i++)
-		busy |= flights[i].memory != NULL;
 	while ((b = STAILQ_FIRST(&barriers)) != NULL && passed(b)) {
 		STAILQ_REMOVE_HEAD(&barriers, link);
 		(void)message();
 		send_wire(parent.manager, IMSG_PROC_BARRIER_DONE, b->id, -1);
 		free(b);
 	}
-	if (!busy)
+	for (i = 0; i < FLIGHTS && flights[i].memory == NULL; i++)
+		;
+	if (i == FLIGHTS && TAILQ_EMPTY(&pending))
 		return;
 	/* Nobody waits: only to give memory back, and for what is stuck. */
 	if (!TAILQ_EMPTY(&queue) || b != NULL || timer_ms == 0)
 		timer_ms = 1;
 	else if (timer_ms < 1000)
 		timer_ms *= 4;
-	(void)evtimer_add(&timer, ms_to_tv(timer_ms, &tv));
+	timer_set(&timer, timer_ms);
 }
 
 static void

@@ -17,6 +17,7 @@
  * one was killed.  It never reads from them.
  */
 
+#define INPUT_PIPE (1024 * 1024)
 #define MAX_HELD (1024UL * 1024) /* bytes of texts while there is no relay */
 
 /* A pipe of an earlier generation that somebody still holds. */
@@ -87,8 +88,7 @@ send_stream(struct slot *s, int i, uint32_t generation, int fd, int has_ended)
 	wire_put_u64(w, spec.out[i].capture);
 	wire_put_u32(w, sink);
 	wire_put_bytes(w, spec.out[i].prefix.text, spec.out[i].prefix.len);
-	send_wire(
-	    parent.relay, IMSG_STREAM_OPEN, 0, fcntl(fd, F_DUPFD_CLOEXEC, 3));
+	send_wire(parent.relay, IMSG_STREAM_OPEN, 0, copy_fd(fd));
 }
 
 static void
@@ -100,8 +100,7 @@ send_journal(const struct slot *s, int i)
 	wire_put_u32(w, s->process);
 	wire_put_u8(w, (uint8_t)(i + 1));
 	/* The open description, and with it the offset, is shared. */
-	send_wire(parent.relay, IMSG_STREAM_JOURNAL, 0,
-	    fcntl(s->journal[i], F_DUPFD_CLOEXEC, 3));
+	send_wire(parent.relay, IMSG_STREAM_JOURNAL, 0, copy_fd(s->journal[i]));
 }
 
 void
@@ -226,8 +225,7 @@ stream_closed(struct wire_reader *r)
 	return 0;
 }
 
-/* ---- the console -----------------------------------------------------------
- */
+/* ---- the console ------------------------------------------------------- */
 
 static void
 send_console(int number)
@@ -251,7 +249,7 @@ send_console(int number)
 			flags = CONSOLE_BLOCKING;
 	}
 	if (fd == -1)
-		fd = fcntl(number, F_DUPFD_CLOEXEC, 3);
+		fd = copy_fd(number);
 	w = message();
 	wire_put_u8(w, (uint8_t)number);
 	wire_put_u32(w, flags);
@@ -291,8 +289,7 @@ stream_resend(void)
 	int i;
 
 	wire_put_u32(message(), MAX_PROCESSES * CELLS_PER_SLOT);
-	send_wire(parent.relay, IMSG_CELLS, 0,
-	    fcntl(parent.cells, F_DUPFD_CLOEXEC, 3));
+	send_wire(parent.relay, IMSG_CELLS, 0, copy_fd(parent.cells));
 	send_console(STDOUT_FILENO);
 	send_console(STDERR_FILENO);
 	logfile_resend();
@@ -315,77 +312,20 @@ stream_resend(void)
 	held_bytes = 0;
 }
 
-/* ---- standard input
- * ---------------------------------------------------------- */
-
-#define MAX_STDIN (256UL * 1024) /* bytes queued for one process */
-
-struct input {
-	LIST_ENTRY(input) link;
-	struct event event;
-	struct slot *slot;
-	struct wire bytes;
-	size_t written;
-};
-
-static LIST_HEAD(, input) inputs = LIST_HEAD_INITIALIZER(inputs);
-
-static void
-input_free(struct input *in)
-{
-	LIST_REMOVE(in, link);
-	(void)event_del(&in->event);
-	wire_free(&in->bytes);
-	free(in);
-}
-
-static struct input *
-input_find(const struct slot *s)
-{
-	struct input *in;
-
-	LIST_FOREACH (in, &inputs, link)
-		if (in->slot == s)
-			return in;
-	return NULL;
-}
+/* ---- standard input ---------------------------------------------------- */
 
 void
 input_close(struct slot *s)
 {
-	struct input *in;
-
-	in = input_find(s);
-	if (in != NULL)
-		input_free(in);
 	if (s->input != -1)
 		(void)close(s->input);
 	s->input = -1;
 }
 
-static void
-input_cb(int fd, short events, void *arg)
-{
-	struct input *in;
-	ssize_t n;
-
-	(void)events;
-	in = arg;
-	n = write(
-	    fd, in->bytes.data + in->written, in->bytes.len - in->written);
-	if (n == -1 && errno == EAGAIN)
-		return;
-	in->written += n > 0 ? (size_t)n : 0;
-	if (n == -1)
-		input_close(in->slot); /* nobody reads any more */
-	else if (in->written == in->bytes.len)
-		input_free(in);
-}
-
+/* The pipe is the queue: it is made large when it is used at all. */
 int
 input_write(struct wire_reader *r)
 {
-	struct input *in;
 	struct slot *s;
 	const void *data;
 	size_t len;
@@ -396,26 +336,9 @@ input_write(struct wire_reader *r)
 		return -1;
 	if (s->input == -1 || len == 0)
 		return 0;
-	in = input_find(s);
-	if (in == NULL) {
-		in = calloc(1, sizeof(*in));
-		if (in == NULL)
-			return 0;
-		in->slot = s;
-		if (event_assign(&in->event, parent.base, s->input,
-			EV_WRITE | EV_PERSIST, input_cb, in) == -1 ||
-		    event_add(&in->event, NULL) == -1) {
-			free(in);
-			return 0;
-		}
-		LIST_INSERT_HEAD(&inputs, in, link);
-	}
-	in->bytes.len -= in->written;
-	memmove(in->bytes.data, in->bytes.data + in->written, in->bytes.len);
-	in->written = 0;
-	if (in->bytes.len + len <= MAX_STDIN)
-		wire_put_raw(&in->bytes, data, len);
-	else
+	if (fcntl(s->input, F_GETPIPE_SZ) < INPUT_PIPE)
+		(void)fcntl(s->input, F_SETPIPE_SZ, INPUT_PIPE);
+	if (write(s->input, data, len) != (ssize_t)len)
 		log_warnx("process %u does not read its input", s->process);
 	return 0;
 }

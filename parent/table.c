@@ -70,7 +70,7 @@ table_entry(const struct table *t, uint32_t i, enum entry_kind kind)
 	return &t->entries[i];
 }
 
-/* ---- bounds -------------------------------------------------------------- */
+/* ---- bounds ------------------------------------------------------------ */
 
 static void
 get_view(struct wire_reader *r, struct view *v, size_t max)
@@ -285,25 +285,24 @@ check_listen(const struct entry *e)
 	return wire_end(&r);
 }
 
-/* ---- staging --------------------------------------------------------------
- */
+/* ---- staging ----------------------------------------------------------- */
 
 /* The index of this user among those of the table; 0 or -1. */
 static int
-add_cred(struct table *t, struct entry *e, const uint8_t *key, size_t len,
-    int explicit)
+add_cred(
+    struct table *t, struct entry *e, const uint8_t *key, size_t len, int exact)
 {
 	static const uint8_t nobody_named[8]; /* user "", group "" */
 	struct cred *c;
 	uint32_t i;
 
 	e->cred = 0;
-	if (!explicit && len == sizeof(nobody_named) &&
+	if (!exact && len == sizeof(nobody_named) &&
 	    memcmp(key, nobody_named, len) == 0)
 		return 0;
 	for (i = 1; i < t->ncreds; i++) {
 		c = &t->creds[i];
-		if (c->keylen == len && c->explicit == explicit &&
+		if (c->keylen == len && c->exact == exact &&
 		    memcmp(c->key, key, len) == 0) {
 			e->cred = i;
 			return 0;
@@ -319,7 +318,9 @@ add_cred(struct table *t, struct entry *e, const uint8_t *key, size_t len,
 	memset(c, 0, sizeof(*c));
 	c->key = key;
 	c->keylen = len;
-	c->explicit = (uint8_t) explicit;
+	c->exact = (uint8_t)exact;
+	c->stage = STAGE_USER; /* until it is resolved */
+	c->error = EAGAIN;
 	c->entry = (uint32_t)(e - t->entries);
 	e->cred = t->ncreds++;
 	return 0;
@@ -448,8 +449,7 @@ table_message(struct table *t, uint32_t type, struct wire_reader *r)
 	return add_entry(t, kind, copy, (uint32_t)len);
 }
 
-/* ---- links between entries ------------------------------------------------
- */
+/* ---- links between entries --------------------------------------------- */
 
 struct entry *
 table_socket(const struct table *t, const char *name, size_t len)
@@ -572,8 +572,7 @@ table_links(struct table *t, uint32_t *bad)
 	return 0;
 }
 
-/* ---- comparing two tables --------------------------------------------------
- */
+/* ---- comparing two tables ---------------------------------------------- */
 
 static int
 same_bytes(const struct entry *a, const struct entry *b)

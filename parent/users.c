@@ -30,6 +30,7 @@ static struct {
 	struct table *table;
 	users_fn done;
 	struct event event;
+	struct event timer;
 	struct wire answer;
 	pid_t pid;
 	int fd;
@@ -93,7 +94,7 @@ find_ids(struct cred *c, struct wire_reader *r, gid_t *groups, int *n)
 	}
 	if (group[0] != '\0' && find_group(group, &c->gid) == -1)
 		return STAGE_GROUPS;
-	if (c->explicit) {
+	if (c->exact) {
 		*n = (int)wire_get_count(r, MAX_GROUPS, 4);
 		for (i = 0; i < (uint32_t)*n; i++) {
 			wire_get_string(r, group, sizeof(group));
@@ -130,114 +131,9 @@ resolve(struct cred *c, struct wire *out)
 		wire_put_u32(out, groups[i]);
 }
 
-static void
-identity(struct instance *found)
-{
-	struct passwd *pw;
-
-	pw = getpwuid(instance.uid);
-	if (pw != NULL) {
-		(void)strlcpy(found->user, pw->pw_name, sizeof(found->user));
-		(void)strlcpy(found->home, pw->pw_dir, sizeof(found->home));
-	}
-	pw = getpwnam("_muster");
-	if (pw == NULL)
-		pw = getpwnam("nobody");
-	found->component_uid = pw != NULL ? pw->pw_uid : 65534;
-	found->component_gid = pw != NULL ? pw->pw_gid : 65534;
-}
-
 /* NOLINTEND(concurrency-mt-unsafe) */
 
-/* ---- in the parent ------------------------------------------------------ */
-
-/* A process of ours; the reading end of its answer in *fd. */
-static pid_t
-start(int *fd)
-{
-	int ends[2];
-	pid_t pid;
-
-	if (pipe2(ends, O_CLOEXEC) == -1)
-		return -1;
-	pid = fork();
-	if (pid == 0) {
-		(void)close(ends[0]);
-		*fd = ends[1];
-		return 0;
-	}
-	(void)close(ends[1]);
-	*fd = ends[0];
-	if (pid == -1)
-		(void)close(ends[0]);
-	return pid;
-}
-
-void
-users_identity(void)
-{
-	struct instance found;
-	struct pollfd pfd;
-	pid_t pid;
-
-	memset(&found, 0, sizeof(found));
-	pid = start(&pfd.fd);
-	if (pid == -1)
-		fatal("fork");
-	if (pid == 0) {
-		identity(&found);
-		(void)!write(pfd.fd, &found, sizeof(found));
-		_exit(0);
-	}
-	pfd.events = POLLIN;
-	/* One write: it is there as a whole or not at all. */
-	if (poll(&pfd, 1, PATIENCE_MS) != 1 ||
-	    read(pfd.fd, &found, sizeof(found)) != sizeof(found)) {
-		log_warnx("users cannot be resolved");
-		found.component_uid = 65534;
-		found.component_gid = 65534;
-	}
-	(void)close(pfd.fd);
-	(void)kill(pid, SIGKILL);
-	(void)waitpid(pid, NULL, 0);
-	memcpy(instance.user, found.user, sizeof(instance.user));
-	memcpy(instance.home, found.home, sizeof(instance.home));
-	instance.component_uid = found.component_uid;
-	instance.component_gid = found.component_gid;
-}
-
-/* What is known of one of them: 0, or errno and the stage. */
-static int
-accept_cred(struct cred *c, struct wire_reader *r, enum stage *stage)
-{
-	uint32_t i;
-	uint32_t n;
-
-	*stage = wire_get_u8(r);
-	c->uid = wire_get_u32(r);
-	c->gid = wire_get_u32(r);
-	n = wire_get_count(r, MAX_MEMBERSHIPS, sizeof(uint32_t));
-	if (r->failed) {
-		*stage = STAGE_USER;
-		return EIO;
-	}
-	if (*stage != STAGE_NONE)
-		return ENOENT;
-	if (instance.uid != 0) {
-		*stage = c->uid != instance.uid ? STAGE_USER : STAGE_GROUPS;
-		if (c->uid != instance.uid || c->gid != instance.gid ||
-		    c->explicit)
-			return EPERM;
-		c->own = 1;
-	}
-	c->groups = calloc((size_t)n + 1, sizeof(*c->groups));
-	if (c->groups == NULL)
-		return ENOMEM;
-	c->ngroups = n;
-	for (i = 0; i < n; i++)
-		c->groups[i] = wire_get_u32(r);
-	return 0;
-}
+/* ---- in the parent ----------------------------------------------------- */
 
 void
 users_cancel(void)
@@ -246,31 +142,59 @@ users_cancel(void)
 		return;
 	job.table = NULL;
 	(void)event_del(&job.event);
+	(void)event_del(&job.timer);
 	(void)close(job.fd);
-	if (job.pid != 0) /* not reaped yet */
+	wire_free(&job.answer);
+	if (job.pid > 0) /* not reaped yet */
 		(void)kill(job.pid, SIGKILL);
+}
+
+/* What was found out about one of them. */
+static void
+accept_cred(struct cred *c, struct wire_reader *r, int error)
+{
+	uint32_t i;
+	uint32_t n;
+
+	c->stage = wire_get_u8(r);
+	c->uid = wire_get_u32(r);
+	c->gid = wire_get_u32(r);
+	n = wire_get_count(r, MAX_MEMBERSHIPS, sizeof(uint32_t));
+	c->error = ENOENT;
+	if (r->failed) {
+		c->stage = STAGE_USER;
+		c->error = error;
+	}
+	if (c->stage != STAGE_NONE)
+		return;
+	c->error = ENOMEM;
+	c->groups = calloc((size_t)n + 1, sizeof(*c->groups));
+	for (i = 0; c->groups != NULL && i < n; i++)
+		c->groups[i] = wire_get_u32(r);
+	c->ngroups = n;
+	if (c->groups == NULL || instance.uid != 0)
+		c->stage = c->uid != instance.uid ? STAGE_USER : STAGE_GROUPS;
+	if (c->groups == NULL || instance.uid == 0)
+		return;
+	c->error = EPERM; /* unless it is ourselves */
+	if (c->stage == STAGE_GROUPS && c->gid == instance.gid && !c->exact)
+		c->stage = STAGE_NONE;
+	c->own = 1;
 }
 
 static void
 finish(int error)
 {
 	struct wire_reader r;
-	struct table *t;
-	enum stage stage;
-	uint32_t entry;
+	users_fn done;
 	uint32_t i;
 
-	t = job.table;
-	users_cancel();
-	stage = STAGE_USER;
-	entry = t->ncreds > 1 ? t->creds[1].entry : 0;
 	wire_read(&r, job.answer.data, job.answer.len);
-	for (i = 1; i < t->ncreds && error == 0; i++) {
-		entry = t->creds[i].entry;
-		error = accept_cred(&t->creds[i], &r, &stage);
-	}
-	wire_free(&job.answer);
-	job.done(error, entry, stage);
+	for (i = 1; i < job.table->ncreds; i++)
+		accept_cred(&job.table->creds[i], &r, error);
+	done = job.done;
+	users_cancel();
+	done();
 }
 
 static void
@@ -280,50 +204,103 @@ answer_cb(int fd, short events, void *arg)
 	ssize_t n;
 
 	(void)arg;
-	if (events & EV_TIMEOUT) {
-		finish(ETIMEDOUT);
-		return;
-	}
-	n = read(fd, buf, sizeof(buf));
+	n = events & EV_READ ? read(fd, buf, sizeof(buf)) : 0;
 	if (n > 0)
 		wire_put_raw(&job.answer, buf, (size_t)n);
 	if (n <= 0 || wire_check(&job.answer) == -1)
-		finish(n == 0 ? 0 : EIO);
+		finish(events & EV_READ ? EIO : ETIMEDOUT);
+}
+
+static void __attribute__((noreturn)) resolve_all(struct table *t, int fd)
+{
+	struct wire out;
+	ssize_t n;
+	size_t done;
+	uint32_t i;
+
+	wire_init(&out);
+	for (i = 1; i < t->ncreds; i++)
+		resolve(&t->creds[i], &out);
+	for (done = 0; done < out.len; done += (size_t)n) {
+		n = write(fd, out.data + done, out.len - done);
+		if (n == -1)
+			break;
+	}
+	_exit(0);
 }
 
 void
 users_resolve(struct table *t, users_fn done)
 {
-	struct timeval tv;
-	struct wire out;
-	uint32_t i;
+	int ends[2];
 
-	if (t->ncreds == 1) {
-		done(0, 0, STAGE_NONE);
-		return;
-	}
-	job.pid = start(&job.fd);
-	if (job.pid == -1) {
-		done(errno, t->creds[1].entry, STAGE_USER);
-		return;
-	}
-	if (job.pid == 0) {
-		wire_init(&out);
-		for (i = 1; i < t->ncreds; i++)
-			resolve(&t->creds[i], &out);
-		for (i = 0; i < out.len; i += 4096)
-			if (write(job.fd, out.data + i,
-				out.len - i < 4096 ? out.len - i : 4096) == -1)
-				_exit(1);
-		_exit(0);
-	}
 	job.table = t;
 	job.done = done;
 	wire_init(&job.answer);
-	if (event_assign(&job.event, parent.base, job.fd, EV_READ | EV_PERSIST,
-		answer_cb, NULL) == -1 ||
-	    event_add(&job.event, ms_to_tv(PATIENCE_MS, &tv)) == -1)
-		fatalx("event_add");
+	if (t->ncreds == 1 || pipe2(ends, O_CLOEXEC) == -1) {
+		job.table = NULL;
+		done(); /* all that are named stay refused */
+		return;
+	}
+	job.pid = fork();
+	if (job.pid == 0)
+		resolve_all(t, ends[1]);
+	(void)close(ends[1]);
+	job.fd = ends[0];
+	event_start(&job.event, job.fd, answer_cb, NULL);
+	event_start(&job.timer, -1, answer_cb, NULL);
+	timer_set(&job.timer, PATIENCE_MS);
+}
+
+/* ---- the user of the components ---------------------------------------- */
+
+static struct table *component_table;
+static users_fn component_done;
+
+static void
+components_resolved(void)
+{
+	const struct cred *c;
+	uint32_t i;
+
+	instance.component_uid = instance.component_gid = 65534;
+	for (i = component_table->ncreds - 1; i > 0; i--) {
+		c = &component_table->creds[i];
+		if (c->stage != STAGE_NONE || c->uid == 0)
+			continue;
+		instance.component_uid = c->uid;
+		instance.component_gid = c->gid;
+	}
+	table_free(component_table);
+	component_done();
+}
+
+void
+users_components(users_fn done)
+{
+	static const char *const names[] = {"_muster", "nobody"};
+	static struct wire keys[2];
+	struct table *t;
+	struct cred *c;
+	int i;
+
+	t = table_new();
+	c = reallocarray(t == NULL ? NULL : t->creds, 3, sizeof(*c));
+	if (t == NULL || c == NULL)
+		fatal("users");
+	memset(c + 1, 0, 2 * sizeof(*c));
+	for (i = 0; i < 2; i++) {
+		c[i + 1].stage = STAGE_USER;
+		wire_put_str(&keys[i], names[i]);
+		wire_put_str(&keys[i], "");
+		c[i + 1].key = keys[i].data;
+		c[i + 1].keylen = keys[i].len;
+	}
+	t->creds = c;
+	t->ncreds = instance.uid == 0 ? 3 : 1;
+	component_table = t;
+	component_done = done;
+	users_resolve(t, components_resolved);
 }
 
 int
@@ -335,7 +312,7 @@ users_reaped(pid_t pid)
 	return 1;
 }
 
-/* ---- acting as another user --------------------------------------------- */
+/* ---- acting as another user -------------------------------------------- */
 
 int
 cred_enter(const struct cred *c)

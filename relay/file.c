@@ -46,7 +46,7 @@
 
 struct sink {
 	SLIST_ENTRY(sink) next;
-	LIST_HEAD(stream_list, stream) streams;
+	SLIST_HEAD(stream_list, stream) streams;
 	struct event *timer; /* made when a write fails for the first time */
 	uint64_t lost; /* bytes since it began to fail */
 	uint32_t number;
@@ -86,7 +86,6 @@ sink_get(uint32_t number)
 		fatal("log file");
 	k->number = number;
 	k->fd = -1;
-	LIST_INIT(&k->streams);
 	SLIST_INSERT_HEAD(&sinks[number % SINK_BUCKETS], k, next);
 	return k;
 }
@@ -106,7 +105,7 @@ sink_free(struct sink *k)
 static uint32_t
 sink_process(const struct sink *k)
 {
-	const struct stream *s = LIST_FIRST(&k->streams);
+	const struct stream *s = SLIST_FIRST(&k->streams);
 
 	return s == NULL || s->process == NULL ? 0 : s->process->id;
 }
@@ -224,13 +223,13 @@ sink_check_close(struct sink *k)
 	struct stream *s;
 
 	if (k->busy ||
-	    (!k->closing && (k->fd != -1 || !LIST_EMPTY(&k->streams))))
+	    (!k->closing && (k->fd != -1 || !SLIST_EMPTY(&k->streams))))
 		return;
-	LIST_FOREACH (s, &k->streams, of_sink)
+	SLIST_FOREACH (s, &k->streams, of_sink)
 		if (sink_oldest(s, 0) != UINT64_MAX)
 			return;
-	while ((s = LIST_FIRST(&k->streams)) != NULL) {
-		LIST_REMOVE(s, of_sink);
+	while ((s = SLIST_FIRST(&k->streams)) != NULL) {
+		SLIST_REMOVE_HEAD(&k->streams, of_sink);
 		s->sink = NULL;
 		s->state &= (uint8_t)~STATE_BASED;
 	}
@@ -245,8 +244,8 @@ sink_push_all(struct sink *k, int all)
 	struct stream *s;
 
 	k->busy = 1;
-	for (s = LIST_FIRST(&k->streams); s != NULL; s = next) {
-		next = LIST_NEXT(s, of_sink);
+	for (s = SLIST_FIRST(&k->streams); s != NULL; s = next) {
+		next = SLIST_NEXT(s, of_sink);
 		sink_push(s, all || s->process == NULL);
 		if (k->delay == 0)
 			stream_progress(s);
@@ -420,7 +419,7 @@ sink_detach(struct stream *s)
 
 	if (k == NULL)
 		return;
-	LIST_REMOVE(s, of_sink);
+	SLIST_REMOVE(&k->streams, s, stream, of_sink);
 	s->sink = NULL;
 	s->state &= (uint8_t)~STATE_BASED;
 	sink_check_close(k);
@@ -445,7 +444,7 @@ sink_attach(struct stream *s, uint32_t number)
 		return;
 	}
 	s->sink = sink_get(number);
-	LIST_INSERT_HEAD(&s->sink->streams, s, of_sink);
+	SLIST_INSERT_HEAD(&s->sink->streams, s, of_sink);
 	sink_ready(s);
 }
 
@@ -463,7 +462,7 @@ sink_replace(struct sink *k, int fd, int shared)
 	k->shared = shared != 0;
 	k->closing = 0;
 	sink_recovered(k);
-	LIST_FOREACH (s, &k->streams, of_sink) {
+	SLIST_FOREACH (s, &k->streams, of_sink) {
 		if (s->state & STATE_BASED)
 			cursor_store(s, file_length(k));
 		else

@@ -41,7 +41,7 @@ pipe_unwatch(struct pipe_end *p)
 {
 	if (p->flags & PIPE_WATCHED)
 		watch_remove(p->fd);
-	p->flags &= (uint8_t)~PIPE_WATCHED;
+	p->flags &= ~(unsigned int)PIPE_WATCHED;
 }
 
 static void
@@ -306,10 +306,10 @@ stream_unstick(struct stream *s)
 
 	if (wanted)
 		s->state &= (uint8_t)~STATE_WANTED;
-	SLIST_FOREACH(p, &s->pipes, next) {
+	SLIST_FOREACH (p, &s->pipes, next) {
 		if (!wanted && !(p->flags & PIPE_STUCK))
 			continue;
-		p->flags &= (uint8_t)~PIPE_STUCK;
+		p->flags &= ~(unsigned int)PIPE_STUCK;
 		if (!(s->state & STATE_PARKED))
 			pipe_watch(p);
 		if ((p->flags & (PIPE_ENDED | PIPE_DRAINED)) == PIPE_ENDED)

@@ -132,9 +132,9 @@ void journal_grow(int pipe);
 struct pipe_end {
 	SLIST_ENTRY(pipe_end) next;
 	struct stream *stream;
-	int fd; /* owned; -1 once closed */
 	uint32_t generation;
-	uint8_t flags; /* PIPE_* */
+	int fd : 24; /* owned; -1 once closed */
+	unsigned int flags : 8; /* PIPE_* */
 };
 
 #define PIPE_WATCHED 1
@@ -165,7 +165,7 @@ struct stream {
 	struct process *process; /* NULL: forgotten, has bytes to deliver */
 	struct journal journal;
 	struct sink *sink;
-	LIST_ENTRY(stream) of_sink;
+	SLIST_ENTRY(stream) of_sink;
 	LIST_HEAD(waiter_list, waiter) waiters; /* readers that wait for more */
 	struct console_item *shown; /* last of it in the console's queue */
 	char *prefix; /* of each shown line, or NULL */

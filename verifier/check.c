@@ -253,7 +253,6 @@ check_free(struct check *c)
 	total--;
 	if (c->prober->forget != NULL)
 		c->prober->forget(c);
-	free(c->problem);
 	check_spec_clear(&c->spec);
 	free(c);
 }
@@ -418,22 +417,6 @@ prober_of(enum check_kind kind)
 	return &unix_prober;
 }
 
-/* Finds out whether an attempt can be made at all. */
-static int
-prepare(struct check *c)
-{
-	char buf[DETAIL_SIZE];
-	const char *problem;
-
-	problem = check_spec_problem(&c->spec);
-	if (problem == NULL)
-		problem = c->prober->prepare(c, buf);
-	if (problem == NULL)
-		return 0;
-	c->problem = strdup(problem);
-	return c->problem == NULL ? -1 : 0;
-}
-
 static uint64_t
 random_part(uint64_t interval)
 {
@@ -480,10 +463,9 @@ check_start(uint32_t id, struct check_spec *spec)
 		fatalx("evtimer_assign failed");
 	(void)RB_INSERT(check_tree, &checks, c);
 	total++;
-	if (prepare(c) == -1) {
-		check_free(c);
-		return -1;
-	}
+	c->problem = check_spec_problem(&c->spec);
+	if (c->problem == NULL)
+		c->problem = c->prober->prepare(c);
 	first_attempt(c);
 	return 0;
 }

@@ -122,7 +122,7 @@ check_spec_read(struct check_spec *spec, struct wire_reader *r)
 	read_method(spec, r);
 	spec->fields = read_strings(r, &spec->nfields);
 	read_ranges(spec, r);
-	spec->body = wire_get_strdup(r, MAX_CHECK_BODY);
+	spec->body = wire_get_strdup(r, (size_t)MAX_CHECK_BODY);
 	spec->wanted = read_strings(r, &spec->nwanted);
 	spec->redirects = wire_get_u8(r);
 	spec->insecure = wire_get_bool(r);

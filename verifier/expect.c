@@ -172,14 +172,14 @@ expect_body(struct expect *e, unsigned int status, const void *data, size_t len,
 
 	text = e->spec->body;
 	text_len = strlen(text);
-	if (len > MAX_CHECK_BODY - e->body_len)
-		len = MAX_CHECK_BODY - e->body_len;
+	if (len > MAX_BODY - e->body_len)
+		len = MAX_BODY - e->body_len;
 	e->body_len += len;
 	if (memmem(data, len, text, text_len) != NULL || across(e, data, len)) {
 		(void)snprintf(detail, size, "http %u", status);
 		return EXPECT_PASSED;
 	}
-	if (e->body_len == MAX_CHECK_BODY ||
+	if (e->body_len == MAX_BODY ||
 	    keep_tail(e, data, len, text_len - 1) == -1) {
 		expect_missing(e, detail, size);
 		return EXPECT_FAILED;
@@ -194,7 +194,7 @@ expect_missing(const struct expect *e, char *detail, size_t size)
 
 	(void)snprintf(detail, size, "body does not contain %s%s",
 	    text_quote(quoted, sizeof(quoted), e->spec->body),
-	    e->body_len == MAX_CHECK_BODY ? " in its first 64 KiB" : "");
+	    e->body_len == MAX_BODY ? " in its first 64 KiB" : "");
 }
 
 int

@@ -18,6 +18,8 @@ struct expect {
 	uint64_t seen; /* bit n: spec->wanted[n] has come */
 };
 
+#define MAX_BODY ((size_t)MAX_CHECK_BODY)
+
 enum expect_result {
 	EXPECT_PASSED,
 	EXPECT_FAILED,

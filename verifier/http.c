@@ -26,6 +26,7 @@
 #define POOL_MAX 64 /* runs kept for later */
 #define DRAINS_MAX 256 /* decided runs that still read */
 #define DRAIN_SECONDS 1
+#define CONNECT_MS 1000 /* for an address that is not the last */
 #define MAX_HEAD (64UL * 1024) /* bytes of head, all answers together */
 
 TAILQ_HEAD(run_list, http_run);
@@ -240,7 +241,7 @@ body_cb(char *data, size_t size, size_t n, void *arg)
 		return len;
 	}
 	run->drained += len;
-	return run->drained > MAX_CHECK_BODY ? 0 : len;
+	return run->drained > MAX_BODY ? 0 : len;
 }
 
 static struct http_run *
@@ -274,28 +275,43 @@ current_target(const struct http_run *run)
 	return run->hop.url != NULL ? &run->hop : &run->http->target;
 }
 
-/* Resolves and starts the request, or waits for the resolver. */
-static void
-http_begin(struct http_run *run)
+/*
+ * An address that does not answer may not take all the time when there are
+ * others.  0: as long as the attempt.
+ */
+static long
+connect_time(const struct http_run *run)
 {
-	char text[DETAIL_SIZE];
-	struct addresses answer;
+	uint64_t left;
+	uint64_t ms;
+	uint64_t spent;
+
+	left = run->naddresses - run->ntried;
+	if (left <= 1)
+		return 0;
+	spent = now_ns() - run->check->started;
+	if (spent >= run->check->spec.timeout)
+		return 1;
+	ms = (run->check->spec.timeout - spent) / left / MILLISECOND;
+	return ms < 1 ? 1 : ms > CONNECT_MS ? CONNECT_MS : (long)ms;
+}
+
+/* Starts the request, to the next address if there are several. */
+static void
+http_request(struct http_run *run)
+{
+	const struct address *address = NULL;
 	const struct target *target;
+	long ms;
 
 	target = current_target(run);
-	if (!target->literal) {
-		if (!resolve_start(run->check, target->host, &answer))
-			return;
-		if (answer.error != 0) {
-			(void)resolve_problem(
-			    text, sizeof(text), target->host, &answer);
-			finish(run, 0, 0, text);
-			return;
-		}
-		if (http_handle_addresses(run, target, &answer) == -1) {
-			finish(run, 0, 0, "out of memory");
-			return;
-		}
+	ms = connect_time(run);
+	if (run->naddresses > 0)
+		address = &run->addresses[(run->http->first + run->ntried++) %
+		    run->naddresses];
+	if (http_handle_address(run, target, address, ms) == -1) {
+		finish(run, 0, 0, "out of memory");
+		return;
 	}
 	run->error[0] = '\0';
 	run->open_error = 0;
@@ -312,6 +328,34 @@ http_begin(struct http_run *run)
 		return;
 	}
 	run->active = 1;
+}
+
+/* Resolves and starts the request, or waits for the resolver. */
+static void
+http_begin(struct http_run *run)
+{
+	char text[DETAIL_SIZE];
+	struct addresses answer;
+	const struct target *target;
+
+	target = current_target(run);
+	run->connect_error = 0;
+	run->naddresses = 0;
+	run->ntried = 0;
+	if (!target->literal) {
+		if (!resolve_start(run->check, target->host, &answer))
+			return;
+		if (answer.error != 0) {
+			(void)resolve_problem(
+			    text, sizeof(text), target->host, &answer);
+			finish(run, 0, 0, text);
+			return;
+		}
+		run->naddresses = answer.count;
+		(void)memcpy(run->addresses, answer.list,
+		    answer.count * sizeof(*answer.list));
+	}
+	http_request(run);
 }
 
 static void
@@ -404,6 +448,17 @@ follow(struct http_run *run)
 	http_begin(run);
 }
 
+/* It did not connect: is there another address to try? */
+static int
+next_address(struct http_run *run, CURLcode code)
+{
+	if (run->connected ||
+	    (code != CURLE_COULDNT_CONNECT && code != CURLE_OPERATION_TIMEDOUT))
+		return 0;
+	http_note_error(run, code);
+	return run->ntried < run->naddresses;
+}
+
 /* http_ended_fn */
 static void
 http_ended(CURL *easy, CURLcode code, void *arg)
@@ -419,6 +474,10 @@ http_ended(CURL *easy, CURLcode code, void *arg)
 	}
 	if (run->redirect) {
 		follow(run);
+		return;
+	}
+	if (next_address(run, code)) {
+		http_request(run);
 		return;
 	}
 	if (code != CURLE_OK)

@@ -21,6 +21,7 @@ struct http_check {
 	struct curl_slist *fields;
 	struct curl_slist *foreign; /* without secrets: for other origins */
 	unsigned int references;
+	unsigned int first; /* address of the name that answered last time */
 };
 
 struct http_run {
@@ -30,6 +31,10 @@ struct http_run {
 	CURL *easy;
 	struct curl_slist *resolve;
 	struct target hop; /* where a redirect led to; url NULL: nowhere yet */
+	struct address addresses[MAX_ADDRESSES]; /* of the hop's name */
+	unsigned int naddresses; /* 0: not known, or no name */
+	unsigned int ntried;
+	int connect_error; /* of those that were tried */
 	struct expect expect;
 	char *location;
 	uint64_t drain_end;
@@ -51,7 +56,7 @@ struct http_run {
 /* ---- http_check.c ------------------------------------------------------ */
 
 /* struct prober */
-const char *http_check_prepare(struct check *, char *problem);
+const char *http_check_prepare(struct check *);
 void http_check_forget(struct check *);
 void http_check_unref(struct http_check *);
 
@@ -62,14 +67,19 @@ void http_handle_init(
     struct http_run *, curl_write_callback header, curl_write_callback body);
 /* Sets what differs between attempts and hops. */
 void http_handle_request(struct http_run *, const struct target *);
-/* What the resolver has said about the target's host.  0 or -1. */
-int http_handle_addresses(
-    struct http_run *, const struct target *, const struct addresses *);
+/*
+ * Where the target's host is (NULL: it is an address itself), and how long
+ * connecting may take (0: no limit).  0 or -1.
+ */
+int http_handle_address(struct http_run *, const struct target *,
+    const struct address *, long connect_ms);
 /* Does the method announce content, which is empty with us? */
 int http_sends_body(const char *method);
 
 /* ---- http_text.c ------------------------------------------------------- */
 
+/* Keeps the error of connecting that is to be told. */
+void http_note_error(struct http_run *, CURLcode);
 /* Why a transfer has failed, in our words where libcurl's are not for all. */
 void http_describe(const struct http_run *, CURLcode, char *buf, size_t size);
 

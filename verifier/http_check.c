@@ -1,4 +1,3 @@
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -9,6 +8,8 @@
 #include "http_loop.h"
 
 /* What is made of a check's spec when it begins. */
+
+static unsigned int nchecks;
 
 void
 http_check_unref(struct http_check *h)
@@ -77,29 +78,27 @@ make_fields(struct http_check *h, const struct check_spec *spec)
 }
 
 const char *
-http_check_prepare(struct check *c, char *problem)
+http_check_prepare(struct check *c)
 {
 	struct http_check *h;
-	const char *why;
 
 	h = calloc(1, sizeof(*h));
 	if (h == NULL)
 		return "out of memory";
 	h->references = 1;
-	http_loop_expect(check_count());
+	http_loop_expect(++nchecks);
 	c->http = h;
 	if (make_fields(h, &c->spec) == -1)
 		return "out of memory";
-	why = target_parse(&h->target, c->spec.url);
-	if (why == NULL)
-		return NULL;
-	(void)snprintf(problem, DETAIL_SIZE, "%s", why);
-	return problem;
+	return target_parse(&h->target, c->spec.url);
 }
 
 void
 http_check_forget(struct check *c)
 {
+	if (c->http == NULL)
+		return;
+	http_loop_expect(--nchecks);
 	http_check_unref(c->http);
 	c->http = NULL;
 }

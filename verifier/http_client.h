@@ -14,7 +14,7 @@
  * and only transfer coding.  A bare LF ends a line (§2.2 allows it).
  */
 #define HTTP_MAX_LINE 8192 /* bytes of a line */
-#define HTTP_MAX_ANSWER_HEAD (64U * 1024) /* heads and trailer together */
+#define HTTP_MAX_ANSWER_HEAD 65536U /* heads and trailer together */
 
 enum http_state {
 	HTTP_STATUS_LINE,

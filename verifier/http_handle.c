@@ -13,7 +13,8 @@
 
 #define BUFFER_SIZE 2048L /* of a handle in use */
 #define CONNECTION_LIFE 300L /* seconds; a name may get another address */
-#define HOST_CACHE_LIFE 60L
+#define HOST_CACHE_LIFE 60L /* seconds */
+#define PRUNE_EVERY 256
 
 /* CURLOPT_RESOLVER_START_FUNCTION: only what needs no resolver. */
 static int
@@ -32,6 +33,7 @@ resolver_cb(void *state, void *reserved, void *arg)
 
 /* CURLOPT_PREREQFUNCTION: the request is about to be sent. */
 static int
+/* NOLINTNEXTLINE(readability-non-const-parameter) the type is libcurl's */
 connected_cb(void *arg, char *peer, char *local, int peer_port, int local_port)
 {
 	struct http_run *run = arg;
@@ -41,6 +43,10 @@ connected_cb(void *arg, char *peer, char *local, int peer_port, int local_port)
 	(void)peer_port;
 	(void)local_port;
 	run->connected = 1;
+	/* The one that answers comes first next time. */
+	if (run->hops == 0 && run->ntried > 1)
+		run->http->first =
+		    (run->http->first + run->ntried - 1) % run->naddresses;
 	return CURL_PREREQFUNC_OK;
 }
 
@@ -146,30 +152,27 @@ set_trust(struct http_run *run, const struct check_spec *spec)
 	(void)curl_easy_setopt(e, CURLOPT_CAINFO_BLOB, &blob);
 }
 
-/* "+host:port:address,[address]": libcurl keeps it for a while only. */
+/* "+host:port:[address]": libcurl keeps it for a while only. */
 int
-http_handle_addresses(struct http_run *run, const struct target *target,
-    const struct addresses *answer)
+http_handle_address(struct http_run *run, const struct target *target,
+    const struct address *address, long connect_ms)
 {
-	char address[INET6_ADDRSTRLEN];
-	char text[MAX_HOST_NAME + 16 + MAX_ADDRESSES * 48];
-	unsigned int i;
-	size_t len;
+	char number[INET6_ADDRSTRLEN];
+	char text[MAX_HOST_NAME + 16 + INET6_ADDRSTRLEN];
 	int v6;
 
-	(void)snprintf(
-	    text, sizeof(text), "+%s:%u:", target->host, target->port);
-	for (i = 0; i < answer->count; i++) {
-		if (inet_ntop(answer->list[i].family == 4 ? AF_INET : AF_INET6,
-			answer->list[i].bytes, address,
-			sizeof(address)) == NULL)
-			return -1;
-		v6 = answer->list[i].family == 6;
-		len = strlen(text);
-		(void)snprintf(text + len, sizeof(text) - len, "%s%s%s%s",
-		    i == 0 ? "" : ",", v6 ? "[" : "", address, v6 ? "]" : "");
-	}
+	(void)curl_easy_setopt(
+	    run->easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
 	curl_slist_free_all(run->resolve);
+	run->resolve = NULL;
+	if (address == NULL)
+		return 0;
+	v6 = address->family == 6;
+	if (inet_ntop(v6 ? AF_INET6 : AF_INET, address->bytes, number,
+		sizeof(number)) == NULL)
+		return -1;
+	(void)snprintf(text, sizeof(text), "+%s:%u:%s%s%s", target->host,
+	    target->port, v6 ? "[" : "", number, v6 ? "]" : "");
 	run->resolve = curl_slist_append(NULL, text);
 	return run->resolve == NULL ? -1 : 0;
 }
@@ -180,7 +183,9 @@ http_handle_request(struct http_run *run, const struct target *target)
 {
 	const struct check_spec *spec = &run->check->spec;
 	CURL *e = run->easy;
-	int fresh;
+	static unsigned int transfers;
+	long once = spec->mode == CHECK_UNTIL_PASSED;
+	int prune;
 
 	(void)curl_easy_setopt(e, CURLOPT_URL, target->url);
 	set_method(run, spec->method);
@@ -191,15 +196,17 @@ http_handle_request(struct http_run *run, const struct target *target)
 		set_trust(run, spec);
 	/*
 	 * A check at start proves that the server takes connections: one
-	 * that an earlier process had accepted proves nothing.
+	 * that an earlier process had accepted proves nothing.  Nor is one
+	 * left open, which a simple server might wait on.
 	 */
-	fresh = spec->mode == CHECK_UNTIL_PASSED && run->hops == 0;
-	(void)curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
+	(void)curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, once);
+	(void)curl_easy_setopt(e, CURLOPT_FORBID_REUSE, once);
 	/*
 	 * libcurl looks through its whole cache of hosts after each
-	 * transfer that lets them expire.  The hosts of checks are few; those
-	 * that servers redirect to are not.
+	 * transfer that lets them expire: not after all of them, but often
+	 * enough that hosts which are asked no more do not pile up.
 	 */
-	(void)curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT,
-	    run->hops == 0 ? -1L : HOST_CACHE_LIFE);
+	prune = run->hops > 0 || ++transfers % PRUNE_EVERY == 0;
+	(void)curl_easy_setopt(
+	    e, CURLOPT_DNS_CACHE_TIMEOUT, prune ? HOST_CACHE_LIFE : -1L);
 }

@@ -174,8 +174,8 @@ watch_register(struct watch *w, int fd, short events)
 	if (w->registered != 0)
 		(void)event_del(&w->event);
 	w->registered = 0;
-	if (event_assign(
-		&w->event, loop, fd, events | EV_PERSIST, socket_cb, w) == -1 ||
+	if (event_assign(&w->event, loop, fd, (short)(events | EV_PERSIST),
+		socket_cb, w) == -1 ||
 	    event_add(&w->event, NULL) == -1)
 		return -1;
 	w->registered = events;
@@ -279,16 +279,6 @@ socket_close(void *arg, curl_socket_t fd)
 /* ---- transfers --------------------------------------------------------- */
 
 static void
-share_connections(void)
-{
-	int i;
-
-	for (i = 0; i < nshards; i++)
-		(void)curl_multi_setopt(shards[i].multi, CURLMOPT_MAXCONNECTS,
-		    (long)(max_connections / (unsigned int)nshards));
-}
-
-static void
 shard_init(struct shard *s)
 {
 	s->multi = curl_multi_init();
@@ -321,19 +311,25 @@ http_loop_init(
 		fatalx("curl_global_init failed");
 	for (i = 0; i < SHARDS; i++)
 		shard_init(&shards[i]);
-	share_connections();
+	http_loop_expect(0);
 }
 
 void
 http_loop_expect(unsigned int checks)
 {
-	int before = nshards;
+	unsigned int most;
+	unsigned int n;
+	int i;
 
 	while (
 	    nshards < SHARDS && (unsigned int)nshards * SHARD_CHECKS < checks)
 		nshards *= 2;
-	if (nshards != before)
-		share_connections();
+	/* Twice as many, because the hash is not even. */
+	most = max_connections / (unsigned int)nshards;
+	n = checks * 2 / (unsigned int)nshards + 8;
+	for (i = 0; i < nshards; i++)
+		(void)curl_multi_setopt(shards[i].multi, CURLMOPT_MAXCONNECTS,
+		    (long)(n < most ? n : most));
 }
 
 /* FNV-1a */

@@ -31,7 +31,10 @@ void http_loop_init(
  * a socket cannot be made, and 0 when one is.
  */
 void http_loop_adopt(CURL *, int *open_error);
-/* That many checks are there: more shards may be used, never fewer. */
+/*
+ * That many checks are there: as many connections are kept, and more shards
+ * may be used (never fewer).
+ */
 void http_loop_expect(unsigned int checks);
 /*
  * Begins with the next http_loop_flush().  Connections are shared by what

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,14 +25,17 @@ last_part(const char *text)
 	return colon + 1 + strspn(colon + 1, " ");
 }
 
-static void
-connect_problem(const struct http_run *run, char *buf, size_t size)
+void
+http_note_error(struct http_run *run, CURLcode code)
 {
 	long error = run->open_error;
 
-	if (error == 0)
+	if (code == CURLE_OPERATION_TIMEDOUT)
+		error = ETIMEDOUT;
+	else if (error == 0)
 		(void)curl_easy_getinfo(run->easy, CURLINFO_OS_ERRNO, &error);
-	(void)text_error(buf, size, (int)error);
+	if (error_says_more((int)error, run->connect_error))
+		run->connect_error = (int)error;
 }
 
 /* "Recv failure: Connection reset by peer", or what OpenSSL says. */
@@ -52,7 +56,7 @@ http_describe(const struct http_run *run, CURLcode code, char *buf, size_t size)
 	text = run->error[0] != '\0' ? run->error : curl_easy_strerror(code);
 	switch (code) {
 	case CURLE_COULDNT_CONNECT:
-		connect_problem(run, buf, size);
+		(void)text_error(buf, size, run->connect_error);
 		break;
 	case CURLE_PEER_FAILED_VERIFICATION:
 		text = after_prefix(text, "SSL certificate problem: ");

@@ -90,14 +90,10 @@ tcp_finish(struct tcp_run *run, int passed, const char *text)
 	check_done(c, passed, 0, "%s", text);
 }
 
-/* The first error is told, but a refusal says more than "no route". */
 static void
 note_error(struct tcp_run *run, int error)
 {
-	if (run->error == 0 ||
-	    (error == ECONNREFUSED &&
-		(run->error == ENETUNREACH || run->error == EADDRNOTAVAIL ||
-		    run->error == EAFNOSUPPORT)))
+	if (error_says_more(error, run->error))
 		run->error = error;
 }
 
@@ -296,12 +292,11 @@ tcp_waiting(struct check *c)
 }
 
 static const char *
-tcp_prepare(struct check *c, char *problem)
+tcp_prepare(struct check *c)
 {
 	char *host = c->spec.host;
 	size_t len = strlen(host);
 
-	(void)problem;
 	if (len >= 2 && host[0] == '[' && host[len - 1] == ']') {
 		(void)memmove(host, host + 1, len - 2);
 		host[len - 2] = '\0';

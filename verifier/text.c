@@ -1,4 +1,5 @@
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -92,6 +93,16 @@ text_lower(char *text)
 	/* "I/O error" and "SSL ..." stay as they are. */
 	if (isupper((unsigned char)text[0]) && islower((unsigned char)text[1]))
 		text[0] = (char)tolower((unsigned char)text[0]);
+}
+
+int
+error_says_more(int error, int than)
+{
+	if (than == 0)
+		return 1;
+	return error == ECONNREFUSED &&
+	    (than == ENETUNREACH || than == EHOSTUNREACH ||
+		than == EADDRNOTAVAIL || than == EAFNOSUPPORT);
 }
 
 const char *

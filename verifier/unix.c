@@ -533,11 +533,10 @@ unix_waiting(struct check *c)
 
 /* RFC 9112 §3.2.1: what would break the request line cannot be sent. */
 static const char *
-unix_prepare(struct check *c, char *problem)
+unix_prepare(struct check *c)
 {
 	const char *s;
 
-	(void)problem;
 	if (c->spec.kind != CHECK_HTTP_UNIX)
 		return NULL;
 	for (s = c->spec.url; *s != '\0'; s++)

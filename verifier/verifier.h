@@ -49,7 +49,7 @@ TAILQ_HEAD(check_list, check);
  * How attempts of a kind are made.
  *
  * prepare: once for a check.  Returns NULL, or why no attempt can ever pass
- *	(a constant, or a text of `problem`, which has DETAIL_SIZE bytes).
+ *	(a constant).
  * forget: frees what prepare made.  No attempt is under way.  May be NULL.
  * start: begins an attempt, or goes on with one whose name has been resolved.
  *	It ends with check_done(), perhaps before start returns.
@@ -57,7 +57,7 @@ TAILQ_HEAD(check_list, check);
  * waiting: what the attempt waits for, in words: "connecting".
  */
 struct prober {
-	const char *(*prepare)(struct check *, char *problem);
+	const char *(*prepare)(struct check *);
 	void (*forget)(struct check *);
 	void (*start)(struct check *);
 	void (*stop)(struct check *);
@@ -89,7 +89,7 @@ struct check {
 	const struct prober *prober;
 	void *run; /* of the prober, while RUNNING */
 	struct http_check *http; /* of http.c */
-	char *problem; /* why no attempt can pass, or NULL */
+	const char *problem; /* why no attempt can pass, or NULL */
 	struct check_spec spec;
 	uint64_t due; /* CHECK_FOR_EVER: when the attempt should begin */
 	uint64_t started; /* the attempt */
@@ -187,6 +187,11 @@ void text_clean(char *);
 const char *text_duration(char *buf, size_t size, uint64_t ns);
 /* strerror(3), beginning with a small letter. */
 const char *text_error(char *buf, size_t size, int error);
+/*
+ * Of the errors with several addresses of a host the first is told; but that
+ * one was refused says more than that there is no way to another.
+ */
+int error_says_more(int error, int than);
 /* The same for any text: "Name or service not known". */
 void text_lower(char *);
 

@@ -1,5 +1,6 @@
 #include <sys/types.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -24,9 +25,11 @@
 #include "fixture.h"
 
 #define LINE 100
+#define CHUNK (100 * 1000L * LINE)
 #define RELAY_FD 3
 
-/* ---- the programs --------------------------------------------------------- */
+/* ---- the programs ---------------------------------------------------------
+ */
 
 static void
 make_channel(struct imsgbuf *buf, int *ours, int *theirs)
@@ -56,7 +59,9 @@ drop_channel(struct imsgbuf *buf, int *fd)
 static void
 relay_path(char *path, size_t size)
 {
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) no threads */
 	const char *given = getenv("RELAY_BIN");
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) */
 	const char *obj = getenv("OBJ");
 
 	if (given != NULL)
@@ -73,7 +78,7 @@ exec_relay(int fd)
 	int null;
 
 	relay_path(path, sizeof(path));
-	null = open("/dev/null", O_RDWR);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null == -1 || dup2(null, 0) == -1 || dup2(null, 1) == -1)
 		_exit(126);
 	if (fd == RELAY_FD)
@@ -89,14 +94,13 @@ static void
 send_to(struct imsgbuf *buf, uint32_t type, uint32_t id, int fd,
     const void *data, size_t len)
 {
-	assert_int_equal(
-	    imsg_compose(buf, type, id, 0, fd, data, len), 1);
+	assert_int_equal(imsg_compose(buf, type, id, 0, fd, data, len), 1);
 	assert_int_equal(imsgbuf_flush(buf), 0);
 }
 
 void
-rig_send(struct rig *r, uint32_t type, uint32_t id, int fd,
-    const struct wire *w)
+rig_send(
+    struct rig *r, uint32_t type, uint32_t id, int fd, const struct wire *w)
 {
 	send_to(&r->parent, type, id, fd, w == NULL ? NULL : w->data,
 	    w == NULL ? 0 : w->len);
@@ -163,8 +167,8 @@ send_console(struct rig *r, int number)
 	wire_init(&w);
 	wire_put_u8(&w, (uint8_t)number);
 	wire_put_u32(&w, r->console_flags[number - 1]);
-	rig_send(r, IMSG_CONSOLE_OPEN, 0, copy_of(r->console_fd[number - 1]),
-	    &w);
+	rig_send(
+	    r, IMSG_CONSOLE_OPEN, 0, copy_of(r->console_fd[number - 1]), &w);
 	wire_free(&w);
 }
 
@@ -194,8 +198,8 @@ rig_send_open(struct rig *r, struct rig_stream *s, int with_pipe)
 	wire_put_u64(&w, s->capture);
 	wire_put_u32(&w, s->sink);
 	wire_put_str(&w, s->prefix);
-	rig_send(r, IMSG_STREAM_OPEN, 0,
-	    with_pipe ? copy_of(s->reader) : -1, &w);
+	rig_send(
+	    r, IMSG_STREAM_OPEN, 0, with_pipe ? copy_of(s->reader) : -1, &w);
 	wire_free(&w);
 }
 
@@ -273,7 +277,8 @@ rig_setup(void **state)
 	r->cells_fd = memfd_create("cells", MFD_CLOEXEC);
 	assert_true(r->cells_fd != -1);
 	assert_int_equal(ftruncate(r->cells_fd,
-	    RIG_CELLS * (off_t)sizeof(struct stream_cell)), 0);
+			     RIG_CELLS * (off_t)sizeof(struct stream_cell)),
+	    0);
 	r->cells = mmap(NULL, RIG_CELLS * sizeof(struct stream_cell),
 	    PROT_READ | PROT_WRITE, MAP_SHARED, r->cells_fd, 0);
 	assert_true(r->cells != MAP_FAILED);
@@ -292,7 +297,8 @@ remove_dir(const char *path)
 	d = opendir(path);
 	if (d == NULL)
 		return;
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe) no threads */
+	/* cppcheck-suppress readdirCalled */
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) */
 	while ((e = readdir(d)) != NULL) {
 		(void)snprintf(name, sizeof(name), "%s/%s", path, e->d_name);
 		if (e->d_type == DT_REG)
@@ -310,11 +316,7 @@ rig_teardown(void **state)
 
 	if (r->relay > 0)
 		rig_kill(r);
-	for (i = 0; i < RIG_STREAMS; i++) {
-		(void)close(r->streams[i].reader);
-		(void)close(r->streams[i].writer);
-		(void)close(r->streams[i].journal);
-	}
+	rig_forget_streams(r);
 	for (i = 0; i < RIG_SINKS; i++)
 		(void)close(r->sinks[i].fd);
 	rig_forget_answers(r);
@@ -327,7 +329,8 @@ rig_teardown(void **state)
 	return 0;
 }
 
-/* ---- messages from the relay ---------------------------------------------- */
+/* ---- messages from the relay ----------------------------------------------
+ */
 
 static struct rig_stream *
 find_stream(struct rig *r, uint32_t process, uint8_t number)
@@ -519,11 +522,23 @@ rig_run(struct rig *r, int ms)
 	}
 }
 
-/* ---- what a test does -------------------------------------------------------- */
+/* ---- what a test does
+ * -------------------------------------------------------- */
 
 struct rig_stream *
 rig_open(struct rig *r, uint32_t process, uint32_t generation, uint8_t number,
     uint32_t flags, uint32_t sink)
+{
+	struct rig_stream *s;
+
+	s = rig_prepare(r, process, generation, number, flags, sink);
+	rig_send_open(r, s, 1);
+	return s;
+}
+
+struct rig_stream *
+rig_prepare(struct rig *r, uint32_t process, uint32_t generation,
+    uint8_t number, uint32_t flags, uint32_t sink)
 {
 	const struct rig_stream *earlier = find_stream(r, process, number);
 	struct rig_stream *s = NULL;
@@ -551,7 +566,6 @@ rig_open(struct rig *r, uint32_t process, uint32_t generation, uint8_t number,
 	s->writer = fds[1];
 	s->closed = 0;
 	s->wanted = 0;
-	rig_send_open(r, s, 1);
 	return s;
 }
 
@@ -567,6 +581,25 @@ rig_exit(struct rig *r, uint32_t process, uint32_t generation)
 	wire_free(&w);
 }
 
+static void
+forget_stream(struct rig_stream *s)
+{
+	(void)close(s->reader);
+	(void)close(s->writer);
+	(void)close(s->journal);
+	s->reader = s->writer = s->journal = -1;
+	s->process = 0;
+}
+
+void
+rig_forget_streams(struct rig *r)
+{
+	size_t i;
+
+	for (i = 0; i < RIG_STREAMS; i++)
+		forget_stream(&r->streams[i]);
+}
+
 void
 rig_forget(struct rig *r, uint32_t process)
 {
@@ -577,24 +610,15 @@ rig_forget(struct rig *r, uint32_t process)
 	wire_put_u32(&w, process);
 	rig_send(r, IMSG_STREAM_FORGET, 0, -1, &w);
 	wire_free(&w);
-	for (i = 0; i < RIG_STREAMS; i++) {
-		struct rig_stream *s = &r->streams[i];
-
-		if (s->process != process)
-			continue;
-		(void)close(s->reader);
-		(void)close(s->writer);
-		(void)close(s->journal);
-		s->reader = s->writer = s->journal = -1;
-		s->process = 0;
-	}
+	for (i = 0; i < RIG_STREAMS; i++)
+		if (r->streams[i].process == process)
+			forget_stream(&r->streams[i]);
 }
 
 static void
 file_path(const struct rig *r, const char *name, char *path, size_t size)
 {
-	assert_true(
-	    snprintf(path, size, "%s/%s", r->dir, name) < (int)size);
+	assert_true(snprintf(path, size, "%s/%s", r->dir, name) < (int)size);
 }
 
 int
@@ -764,7 +788,18 @@ rig_wait_length(struct rig *r, const char *name, size_t len)
 	rig_until(r, stat(path, &st) == 0 && st.st_size == (off_t)len);
 }
 
-/* ---- numbered lines -------------------------------------------------------------- */
+void
+rig_wait_more(struct rig *r, const char *name)
+{
+	struct stat st;
+	char path[256];
+
+	file_path(r, name, path, sizeof(path));
+	rig_until(r, stat(path, &st) == 0 && st.st_size > 0);
+}
+
+/* ---- numbered lines
+ * -------------------------------------------------------------- */
 
 static void
 make_line(char *line, uint64_t number)
@@ -779,15 +814,27 @@ make_line(char *line, uint64_t number)
 }
 
 uint64_t
-rig_line_number(const char *line)
+rig_number(const char *text, const char **end)
 {
 	uint64_t number = 0;
-	size_t i;
 
-	for (i = 0; i < 12; i++) {
-		assert_in_range(line[i], '0', '9');
-		number = number * 10 + (uint64_t)(line[i] - '0');
-	}
+	while (*text == ' ' || *text == '\t')
+		text++;
+	assert_in_range(*text, '0', '9');
+	for (; *text >= '0' && *text <= '9'; text++)
+		number = number * 10 + (uint64_t)(*text - '0');
+	if (end != NULL)
+		*end = text;
+	return number;
+}
+
+uint64_t
+rig_line_number(const char *line)
+{
+	const char *end;
+	uint64_t number = rig_number(line, &end);
+
+	assert_ptr_equal(end, line + 12);
 	return number;
 }
 
@@ -806,8 +853,45 @@ rig_check_lines(const char *bytes, size_t len, uint64_t from)
 	assert_int_equal(at, len);
 }
 
+void
+rig_check_part(const char *bytes, size_t len, uint64_t from)
+{
+	size_t skip = from % LINE == 0 ? 0 : LINE - from % LINE;
+
+	if (skip > len)
+		skip = len;
+	rig_check_lines(
+	    bytes + skip, (len - skip) / LINE * LINE, (from + skip) / LINE);
+}
+
+void
+rig_check_file(struct rig *r, const char *name, uint64_t from, uint64_t len)
+{
+	struct stat st;
+	char path[256];
+	char *buf;
+	uint64_t at;
+	ssize_t n;
+	int fd;
+
+	file_path(r, name, path, sizeof(path));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd != -1);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_size, len);
+	buf = malloc(CHUNK);
+	assert_non_null(buf);
+	for (at = 0; at < len; at += (uint64_t)n) {
+		n = read(fd, buf, CHUNK);
+		assert_true(n > 0);
+		rig_check_part(buf, (size_t)n, from + at);
+	}
+	free(buf);
+	(void)close(fd);
+}
+
 static void
-write_lines(int fd, size_t block, size_t total)
+write_lines(int fd, size_t block, size_t total, int upper)
 {
 	size_t lines = block / LINE;
 	uint64_t number = 0;
@@ -823,6 +907,8 @@ write_lines(int fd, size_t block, size_t total)
 
 		for (i = 0; i < lines && number < total / LINE; i++) {
 			make_line(buf + len, number++);
+			if (upper)
+				buf[len + LINE / 2] = 'X';
 			len += LINE;
 		}
 		for (at = 0; at < len;) {
@@ -839,13 +925,24 @@ write_lines(int fd, size_t block, size_t total)
 pid_t
 rig_writer(struct rig *r, struct rig_stream *s, size_t block, size_t total)
 {
+	return rig_writer_case(r, s, block, total, 0);
+}
+
+pid_t
+rig_writer_case(
+    struct rig *r, struct rig_stream *s, size_t block, size_t total, int upper)
+{
 	pid_t pid;
 
 	(void)r;
 	pid = fork();
 	assert_true(pid != -1);
 	if (pid == 0) {
-		write_lines(s->writer, block, total);
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (dup2(s->writer, RELAY_FD) == -1)
+			_exit(3);
+		closefrom(RELAY_FD + 1);
+		write_lines(RELAY_FD, block, total, upper);
 		_exit(0);
 	}
 	(void)close(s->writer);

@@ -100,23 +100,27 @@ void rig_connect_worker(struct rig *);
 /* Handles messages for that time, or until there are none (0). */
 void rig_run(struct rig *, int ms);
 /* Handles messages until the condition holds; fails after ten seconds. */
-#define rig_until(rig, condition)                                            \
-	do {                                                                 \
-		int tries_ = 0;                                              \
-		while (!(condition)) {                                       \
-			if (tries_++ > 2000)                                 \
-				fail_msg("in vain: %s", #condition);         \
-			rig_run(rig, 5);                                     \
-		}                                                            \
+#define rig_until(rig, condition) \
+	do { \
+		int tries_ = 0; \
+		while (!(condition)) { \
+			if (tries_++ > 2000) \
+				fail_msg("in vain: %s", #condition); \
+			rig_run(rig, 5); \
+		} \
 	} while (0)
 
 /* Makes a pipe and tells the relay. */
-struct rig_stream *rig_open(struct rig *, uint32_t process,
+struct rig_stream *rig_open(struct rig *, uint32_t process, uint32_t generation,
+    uint8_t number, uint32_t flags, uint32_t sink);
+/* Without a word to the relay yet. */
+struct rig_stream *rig_prepare(struct rig *, uint32_t process,
     uint32_t generation, uint8_t number, uint32_t flags, uint32_t sink);
-/* The same with all parameters set in the struct but the pipe. */
 void rig_send_open(struct rig *, struct rig_stream *, int with_pipe);
 void rig_exit(struct rig *, uint32_t process, uint32_t generation);
 void rig_forget(struct rig *, uint32_t process);
+/* Our side of all streams, without a word to the relay. */
+void rig_forget_streams(struct rig *);
 /* A file of that name in the rig's directory, O_APPEND; -1 on error. */
 int rig_file(struct rig *, const char *name, int flags);
 /* Takes the descriptor over. */
@@ -126,8 +130,8 @@ void rig_console(struct rig *, int number, uint32_t flags, int fd);
 void rig_text(struct rig *, int number, const char *text);
 
 /* Sends to the relay as the parent, the manager, a worker. */
-void rig_send(struct rig *, uint32_t type, uint32_t id, int fd,
-    const struct wire *);
+void rig_send(
+    struct rig *, uint32_t type, uint32_t id, int fd, const struct wire *);
 void rig_read(struct rig *, uint32_t id, uint32_t process, uint8_t number,
     int64_t from, uint32_t lines, uint8_t wait);
 void rig_tail(struct rig *, uint32_t id, uint32_t process, uint8_t number,
@@ -142,16 +146,27 @@ void rig_write(struct rig *, int fd, const void *bytes, size_t len);
 void rig_puts(struct rig *, int fd, const char *text);
 /* Everything in a file, NUL-terminated; to be freed. */
 char *rig_content(struct rig *, const char *name, size_t *len);
+/* Waits until something is in the file. */
+void rig_wait_more(struct rig *, const char *name);
 /* Waits until the file has that many bytes. */
 void rig_wait_length(struct rig *, const char *name, size_t len);
 /*
  * Starts a process that writes numbered lines of 100 bytes, `block` bytes
  * with each write(2), `total` bytes in all, and ends.  Closes our end.
  */
-pid_t rig_writer(struct rig *, struct rig_stream *, size_t block,
-    size_t total);
+pid_t rig_writer(struct rig *, struct rig_stream *, size_t block, size_t total);
+/* The same; upper: with capital letters. */
+pid_t rig_writer_case(
+    struct rig *, struct rig_stream *, size_t block, size_t total, int upper);
 /* That these are such lines from number `from` on. */
 void rig_check_lines(const char *bytes, size_t len, uint64_t from);
+/* That these are bytes of such lines from offset `from` on. */
+void rig_check_part(const char *bytes, size_t len, uint64_t from);
+/* That the file has just these bytes. */
+void rig_check_file(
+    struct rig *, const char *name, uint64_t from, uint64_t len);
+/* The decimal number that follows; *end is behind it, if not NULL. */
+uint64_t rig_number(const char *text, const char **end);
 /* The number in such a line. */
 uint64_t rig_line_number(const char *line);
 

@@ -146,10 +146,9 @@ test_drain(void **state)
 		rig_exit(r, 1, generation);
 		rig_until(r, r->drained[1] == generation);
 		assert_int_equal(r->cells[out->cell].offset - before, total);
-		assert_int_equal(r->cells[err->cell].offset,
-		    10 * (uint64_t)generation);
 		assert_int_equal(
-		    r->cells[out->cell].generation_start, before);
+		    r->cells[err->cell].offset, 10 * (uint64_t)generation);
+		assert_int_equal(r->cells[out->cell].generation_start, before);
 		(void)close(err->writer);
 		err->writer = -1;
 		rig_until(r, err->closed && out->closed);
@@ -274,7 +273,8 @@ test_capture_changes(void **state)
 	}
 }
 
-/* ---- READ and TAIL ------------------------------------------------------------- */
+/* ---- READ and TAIL
+ * ------------------------------------------------------------- */
 
 static void
 expect(struct rig *r, uint32_t id, uint64_t offset, const char *text, int end)
@@ -307,8 +307,8 @@ test_read(void **state)
 	rig_run(r, 30);
 	assert_null(rig_answered(r, 4));
 	send_two(r, IMSG_STREAM_EXIT, 99, 1);
-	assert_int_equal(imsg_compose(&r->worker, IMSG_STREAM_READ_CANCEL, 5,
-			     0, -1, NULL, 0),
+	assert_int_equal(imsg_compose(&r->worker, IMSG_STREAM_READ_CANCEL, 5, 0,
+			     -1, NULL, 0),
 	    1);
 	assert_int_equal(imsgbuf_flush(&r->worker), 0);
 	rig_run(r, 30);
@@ -470,7 +470,8 @@ test_read_bounds(void **state)
 	(void)waitpid(-1, NULL, 0);
 }
 
-/* ---- rubbish ---------------------------------------------------------------------- */
+/* ---- rubbish
+ * ---------------------------------------------------------------------- */
 
 static void
 test_bad_worker(void **state)
@@ -501,9 +502,8 @@ test_bad_worker(void **state)
 	rig_read(r, 1, 1, 1, 0, 0, 1);
 	rig_until(r, r->worker_fd == -1);
 	/* And the manager. */
-	assert_int_equal(imsg_compose(&r->manager, IMSG_STREAM_TAIL, 1, 0, -1,
-			     bytes, 3),
-	    1);
+	assert_int_equal(
+	    imsg_compose(&r->manager, IMSG_STREAM_TAIL, 1, 0, -1, bytes, 3), 1);
 	(void)imsgbuf_flush(&r->manager);
 	rig_until(r, r->manager_fd == -1);
 }
@@ -547,7 +547,9 @@ test_bad_parent(void **state)
 	}
 }
 
-/* ---- cost --------------------------------------------------------------------------- */
+/* ---- cost
+ * ---------------------------------------------------------------------------
+ */
 
 static long
 status_number(pid_t pid, const char *file, const char *key)
@@ -562,8 +564,7 @@ status_number(pid_t pid, const char *file, const char *key)
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f) != NULL)
 		if (strncmp(line, key, strlen(key)) == 0)
-			/* NOLINTNEXTLINE(cert-err34-c) of the kernel */
-			(void)sscanf(line + strlen(key), "%ld", &value);
+			value = (long)rig_number(line + strlen(key), NULL);
 	(void)fclose(f);
 	return value;
 }
@@ -616,7 +617,8 @@ test_memory(void **state)
 			    r->relay, "smaps_rollup", "Private_Dirty:");
 		}
 		s.process = i;
-		s.cell = i * 2;
+		/* The pages of the cells are not what is measured. */
+		s.cell = 1;
 		(void)close(fds[0]);
 		(void)close(fds[1]);
 		assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
@@ -627,8 +629,6 @@ test_memory(void **state)
 	rig_exit(r, 2001, 2);
 	rig_until(r, r->drained_count > 1);
 	after = status_number(r->relay, "smaps_rollup", "Private_Dirty:");
-	/* The buffer that a message was read into may be among it. */
-	after -= 64;
 	print_message("# %ld bytes for each of 1000 idle streams\n",
 	    (after - before) * 1024 / 1000);
 	(void)close(fds[0]);
@@ -638,7 +638,8 @@ test_memory(void **state)
 #endif
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+#define TEST(name) \
+	cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int
 main(void)

@@ -142,10 +142,9 @@ class Peer:
             if message or self.closed:
                 return message
             left = end - time.monotonic()
-            if left <= 0:
+            if not select.select([self.sock], [], [], max(0, left))[0]:
                 return None
-            if select.select([self.sock], [], [], left)[0]:
-                self._fill()
+            self._fill()
 
     def ended(self, timeout=5):
         """Whether the other end is closed within the time."""

@@ -1,5 +1,6 @@
 """Checks over HTTP: what passes, what is said when one does not."""
 
+import os
 import socket
 import time
 
@@ -212,9 +213,11 @@ def test_pauses(verifier):
     times = [verifier.attempt(number).time for _ in range(9)]
     verifier.stop(number)
     pauses = [(b - a) * 1000 for a, b in zip(times, times[1:])]
-    for pause, least in zip(pauses, (5, 10, 20, 40, 80, 100, 100, 100)):
-        assert pause > least - 3
-        assert pause < (least + 60) * harness.SLOW
+    expected = (5, 10, 20, 40, 80, 100, 100, 100)
+    assert sum(pauses) > sum(expected) - 30
+    for pause, least in zip(pauses, expected):
+        # We may have read one of two messages late.
+        assert least / 2 < pause < (least + 100) * harness.SLOW
 
 
 def test_fixed_interval(verifier, serve):
@@ -261,6 +264,29 @@ def test_connection_is_reused(verifier, serve):
     # A check at start wants to see that connections are accepted.
     assert verifier.once(server.url()).passed
     assert server.connections == 2
+
+
+def test_start_check_leaves_no_connection(verifier, serve):
+    """A server that serves one connection at a time is not kept busy."""
+    ended = []
+
+    def handler(server, conn):
+        answers(response(200))(server, conn)
+        ended.append(1)
+    server = serve(handler)
+    assert verifier.once(server.url()).passed
+    harness.wait_for("the end of the connection", lambda: ended)
+
+
+def test_connections_of_ended_checks_are_closed(verifier, serve):
+    server = serve(answers(response(200)), address="0.0.0.0")
+    for i in range(60):
+        number = verifier.start(server.url(host=f"127.0.3.{i + 1}"),
+                                forever=True, interval=2 * MS)
+        assert verifier.attempt(number).passed
+        verifier.stop(number)
+    fds = os.listdir(f"/proc/{verifier.pid}/fd")
+    assert len(fds) < 45 + 15
 
 
 def test_body_in_a_later_packet_does_not_cost_the_connection(verifier, serve):
@@ -359,7 +385,6 @@ def test_redirects(verifier, serve):
         assert verifier.once(server.url(path), redirects=5,
                              body="arrived").passed, path
     assert verifier.once(server.url("/space"), redirects=1).passed
-    assert server.connections == 4      # hops share a connection
     a = verifier.once(server.url("/a"), redirects=1)
     assert (a.passed, a.detail) == (0, "more than 1 redirects")
     a = verifier.once(server.url("/loop"), redirects=20)
@@ -405,8 +430,9 @@ def test_redirect_method(verifier, serve, status, method, after):
     ("http://[fe80::1%251]/", "URL with an address zone"),
     ("http://b\xfccher.example/", "URL with a host name that is not ASCII"),
     ("http://exa$mple.org/", "malformed URL"),
-    ("http://exa,mple.org/", "URL with a bad host name"),
-    ("http://exa%3a1mple.org/", "URL with a bad host name"),
+    ("http://exa,mple.org/", "malformed URL"),
+    ("http://exa%3a1mple.org/", "malformed URL"),
+    ("http://-example.org/", "URL with a bad host name"),
     ("http://" + "a" * 9000 + "/", "URL is too long"),
     ("http://127.0.0.1:0/", "URL with a bad port"),
     ("http://", "malformed URL"),
