@@ -8,7 +8,9 @@
  *	checks VERIFIER HTTPSINK [seconds]
  *
  * VERIFIER is the real program, sandbox and all; this one plays its parent
- * and its manager.  The CPU is the verifier's alone, from /proc.
+ * and its manager.  The CPU is the verifier's alone, from /proc.  A second
+ * table says how long a URL that answers waits for that to be known while
+ * others never answer.
  */
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -40,6 +42,7 @@
 #define SECOND 1000000000.0
 #define MS 1000000ULL
 #define EVENTS 256
+#define DELAYS 25 /* URLs whose delay is taken, one after the other */
 
 struct program {
 	pid_t pid;
@@ -385,6 +388,70 @@ raw(unsigned int connections, uint16_t port, double seconds)
 	(void)close(ep);
 }
 
+/* ---- delay ------------------------------------------------------------- */
+
+static int
+compare(const void *a, const void *b)
+{
+	double x = *(const double *)a;
+	double y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Waits for the first answer to a check; what others say is dropped. */
+static void
+await(struct program *p, uint32_t id)
+{
+	struct imsg imsg;
+	int found = 0;
+
+	while (!found) {
+		if (imsgbuf_read(&p->manager) != 1)
+			errx(1, "the verifier has gone");
+		while (imsgbuf_get(&p->manager, &imsg) == 1) {
+			if (imsg_get_type(&imsg) == IMSG_CHECK_ATTEMPT &&
+			    imsg_get_id(&imsg) == id)
+				found = 1;
+			imsg_free(&imsg);
+		}
+	}
+}
+
+static void
+delay(const char *verifier, uint16_t port, uint16_t dead_port, unsigned int n)
+{
+	struct program p;
+	double delays[DELAYS];
+	char url[64];
+	uint64_t bad;
+	uint64_t good;
+	unsigned int i;
+
+	start_verifier(verifier, &p);
+	for (i = 0; i < n; i++) {
+		(void)snprintf(url, sizeof(url), "http://127.1.%u.%u:%u/",
+		    1 + i / 250, 1 + i % 250, dead_port);
+		start_check(&p, 1 + i, url, 1000 * MS);
+	}
+	send_all(&p.manager);
+	collect(&p, 1.5, &good, &bad);
+	for (i = 0; i < DELAYS; i++) {
+		(void)snprintf(
+		    url, sizeof(url), "http://127.0.1.%u:%u/", 1 + i, port);
+		delays[i] = clock_now(CLOCK_MONOTONIC);
+		start_check(&p, 100000 + i, url, 86400 * 1000 * MS);
+		send_all(&p.manager);
+		await(&p, 100000 + i);
+		delays[i] = (clock_now(CLOCK_MONOTONIC) - delays[i]) * 1000;
+	}
+	qsort(delays, DELAYS, sizeof(delays[0]), compare);
+	(void)printf("| beside %4u dead URLs               | %6.2f | %6.2f |\n",
+	    n, delays[DELAYS / 2], delays[DELAYS - 1]);
+	(void)fflush(stdout);
+	end_verifier(&p);
+}
+
 static void
 more_files(void)
 {
@@ -430,6 +497,10 @@ main(int argc, char **argv)
 		measure(&measures[i], argv[1], port, dead_port, seconds);
 	raw(100, port, seconds);
 	raw(1000, port, seconds);
+	(void)printf("\n| %-34s | median | worst  |\n|---|---|---|\n",
+	    "ms until one that answers is known");
+	delay(argv[1], port, dead_port, 0);
+	delay(argv[1], port, dead_port, 2000);
 	end_program(sinks[0]);
 	end_program(sinks[1]);
 	return 0;

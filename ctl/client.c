@@ -11,9 +11,9 @@
 
 /* Requests: each on a connection of its own. */
 
+#define RETRIES 3
+#define RETRY_MS 50
 #define LONG_SECONDS 3600 /* of one poll(2) */
-
-static const char *const cut_short = "the connection was lost";
 
 static int
 send_all(int fd, const char *p, size_t len)
@@ -51,6 +51,7 @@ client_open(struct client *c, const char *method, const char *target,
 
 	c->off = c->len = 0;
 	c->ended = 0;
+	c->lost = 0;
 	c->why = NULL;
 	http_begin(&c->http);
 	c->fd = endpoint_connect(&endpoint);
@@ -102,7 +103,8 @@ client_fill(struct client *c)
 		c->ended = 1;
 		return 1;
 	}
-	c->why = n == 0 ? c->http.why : cut_short;
+	c->why = n == 0 ? c->http.why : "the connection was lost";
+	c->lost = 1;
 	return -1;
 }
 
@@ -173,12 +175,12 @@ append(struct reply *r, size_t *size, const char *body, size_t len)
 }
 
 static int
-lost(const char *why, int loud)
+useless(const char *why, int loud)
 {
 	if (loud)
 		complain("the answer of %s cannot be used: %s", endpoint_text(),
 		    why);
-	return why == cut_short ? CTL_UNREACHABLE : CTL_FAILED;
+	return CTL_FAILED;
 }
 
 /* Reads to the end: NULL, or why not. */
@@ -210,24 +212,17 @@ read_all(struct client *c, struct reply *reply, double deadline, int *late)
 }
 
 int
-client_finish(struct client *c, struct reply *reply, double deadline, int loud)
+client_finish(struct client *c, struct reply *reply, double deadline)
 {
-	const char *why;
 	int late;
 
 	memset(reply, 0, sizeof(*reply));
 	late = 0;
-	why = read_all(c, reply, deadline, &late);
+	c->why = read_all(c, reply, deadline, &late);
 	client_close(c);
-	if (late) {
-		if (loud)
-			complain("%s does not answer in time", endpoint_text());
+	if (c->why != NULL) {
 		reply_free(reply);
-		return CTL_UNREACHABLE;
-	}
-	if (why != NULL) {
-		reply_free(reply);
-		return lost(why, loud);
+		return c->lost || late ? CTL_UNREACHABLE : CTL_FAILED;
 	}
 	reply->status = c->http.status;
 	if (strcmp(c->http.type, "application/json") == 0 ||
@@ -243,18 +238,28 @@ request(struct reply *reply, const char *method, const char *target,
 {
 	struct client *c;
 	double deadline;
+	unsigned int again;
 	int code;
 
 	memset(reply, 0, sizeof(*reply));
 	deadline = monotonic() + seconds;
 	c = xreallocarray(NULL, 1, sizeof(*c));
-	if (client_open(c, method, target, "application/json") == -1) {
-		code = errno == EACCES || errno == EPERM ? CTL_DENIED :
-							   CTL_UNREACHABLE;
-		if (loud)
-			code = unreachable(errno);
-	} else
-		code = client_finish(c, reply, deadline, loud);
+	/* muster-httpd may be replaced; to ask again changes nothing. */
+	again = strcmp(method, "GET") == 0 ? RETRIES : 0;
+	for (;; again--) {
+		if (client_open(c, method, target, "application/json") == -1) {
+			code = unreachable(errno, loud);
+			break;
+		}
+		code = client_finish(c, reply, deadline);
+		if (code == CTL_OK)
+			break;
+		if (!c->lost || again == 0) {
+			(void)useless(c->why, loud);
+			break;
+		}
+		(void)poll(NULL, 0, RETRY_MS);
+	}
 	free(c);
 	return code;
 }
@@ -269,7 +274,7 @@ request_raw(struct reply *reply, const char *target)
 	c = xreallocarray(NULL, 1, sizeof(*c));
 	code = client_open(c, "GET", target, "application/octet-stream");
 	if (code == 0)
-		code = client_finish(c, reply, monotonic() + ANSWER_SECONDS, 0);
+		code = client_finish(c, reply, monotonic() + ANSWER_SECONDS);
 	free(c);
 	if (code == 0 && reply->status == 200)
 		return 0;
@@ -319,7 +324,7 @@ reply_refused(const struct reply *reply)
 int
 strange_answer(int loud)
 {
-	return lost("it is not what musterd says", loud);
+	return useless("it is not what musterd says", loud);
 }
 
 json_t *

@@ -274,7 +274,7 @@ zsh_text(const char *s)
 }
 
 static void
-zsh_options(const struct verb *v, const char *indent)
+zsh_options(const struct verb *v, const char *indent, const char *end)
 {
 	const struct option_entry *o;
 	const char *plus;
@@ -301,8 +301,23 @@ zsh_options(const struct verb *v, const char *indent)
 			else
 				(void)putchar(' ');
 		}
-		(void)fputs("' \\\n", stdout);
+		(void)printf("'%s", end);
 	}
+}
+
+/* The global options, without a letter that means another thing here. */
+static void
+zsh_globals(const struct verb *v)
+{
+	const struct option_entry *hides;
+	const struct option_entry *o;
+
+	for (o = option_table; o->name != NULL; o++)
+		if (hidden_by(o, &hides) == v) {
+			(void)printf("${specs:#*)-%c*}", o->letter);
+			return;
+		}
+	(void)printf("$specs");
 }
 
 static void
@@ -362,10 +377,12 @@ zsh(void)
 		    "musterctl_command=$words[1]\n"
 		    "\tlocal -a context state line instance\n"
 		    "\tlocal -A opt_args\n"
-		    "\t_arguments -C -s -A '-*' \\\n",
+		    "\tlocal -a specs=(\n",
 	    stdout);
-	zsh_options(NULL, "\t\t");
-	(void)fputs("\t\t'1:verb:_musterctl_verbs' \\\n"
+	zsh_options(NULL, "\t\t", "\n");
+	(void)fputs("\t)\n"
+		    "\t_arguments -C -s -A '-*' $specs \\\n"
+		    "\t\t'1:verb:_musterctl_verbs' \\\n"
 		    "\t\t'*:: :->arguments' && return\n"
 		    "\t[[ $state == arguments ]] || return 1\n"
 		    "\tfor option in -f --file -s --socket -H --host; do\n"
@@ -377,8 +394,10 @@ zsh(void)
 	for (v = verbs; v->name != NULL; v++) {
 		if (v->hidden)
 			continue;
-		(void)printf("\t%s)\n\t\t_arguments -s \\\n", v->name);
-		zsh_options(v, "\t\t\t");
+		(void)printf("\t%s)\n\t\t_arguments -s ", v->name);
+		zsh_globals(v);
+		(void)printf(" \\\n");
+		zsh_options(v, "\t\t\t", " \\\n");
 		(void)fputs("\t\t\t", stdout);
 		zsh_arguments(v);
 		(void)fputs("\n\t\t;;\n", stdout);

@@ -32,6 +32,7 @@
 #define MAX_FOLLOWED 128 /* streams at once */
 #define ANSWER_SECONDS 30 /* patience for a document */
 #define CONNECT_SECONDS 5
+#define GONE_SECONDS 3.0 /* so long nobody answers: musterd has gone */
 
 enum exit_code {
 	CTL_OK = 0,
@@ -335,8 +336,8 @@ int endpoint_parse(struct endpoint *, const char *url);
 int locate(int loud);
 /* A connection, not blocking; -1 with errno. */
 int endpoint_connect(const struct endpoint *);
-/* Tells that nobody answers; the exit code. */
-int unreachable(int error);
+/* Nobody answers: the exit code, told if loud. */
+int unreachable(int error, int loud);
 /* What is shown of the place. */
 const char *endpoint_text(void);
 
@@ -350,6 +351,7 @@ struct client {
 	size_t len;
 	int fd; /* -1: not open */
 	int ended; /* the whole answer was taken */
+	int lost; /* the connection was, before that */
 	char in[65536];
 };
 
@@ -377,13 +379,15 @@ struct reply {
 };
 
 /*
- * A request and its whole answer, `seconds` at most.  0, whatever its status;
- * else an exit code, told if loud.
+ * A request and its whole answer, `seconds` at most; a GET is repeated when
+ * the connection is lost.  0, whatever its status; else an exit code, told
+ * if loud: CTL_UNREACHABLE, CTL_DENIED, or CTL_FAILED for nonsense.
  */
 int request(struct reply *, const char *method, const char *target,
     double seconds, int loud);
-/* Reads what is left of an opened request: as request(). */
-int client_finish(struct client *, struct reply *, double deadline, int loud);
+/* Reads what is left of an opened request and closes it: as request(), but
+ * nothing is told (see why). */
+int client_finish(struct client *, struct reply *, double deadline);
 /* The member "detail", or "error"."message", or the status; escaped when
  * it is told. */
 const char *reply_text(const struct reply *);

@@ -15,7 +15,6 @@
 
 #define FIRST_PAUSE 0.05
 #define DOUBLINGS 5 /* of the pause: up to 1.6 s */
-#define GONE_SECONDS 3.0 /* so long nobody answers: musterd has gone */
 #define RETRIES 20 /* of a stream that is not followed */
 
 /* ---- events -----------------------------------------------------------------
@@ -192,7 +191,7 @@ feed_read(struct feed *f)
 
 	for (tries = 0;; tries++) {
 		if (feed_open(f, 0) == -1)
-			return unreachable(errno);
+			return unreachable(errno, 1);
 		do {
 			n = client_wait(
 			    f->client, monotonic() + ANSWER_SECONDS);
@@ -262,7 +261,7 @@ lost(struct follow *w, int error)
 		w->lost = monotonic();
 	if (monotonic() - w->lost < GONE_SECONDS && error != EACCES)
 		return CTL_OK;
-	return unreachable(error);
+	return unreachable(error, 1);
 }
 
 /* CTL_OK, an exit code, or -1: another musterd answers. */

@@ -55,7 +55,9 @@ lower(char c)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
 
-	return c >= 'A' && c <= 'Z' ? letters[c - 'A'] : c;
+	if (c >= 'A' && c <= 'Z')
+		return letters[c - 'A'];
+	return c;
 }
 
 /* RFC 9110 §5.6.2 */

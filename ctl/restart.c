@@ -15,7 +15,6 @@
 #define FRAME 0.1 /* seconds between two pictures */
 #define FRAMES_PER_LOOK 4 /* pictures for each look at the process */
 #define TAIL_LINES 10
-#define GONE_SECONDS 3.0 /* so long nobody answers: musterd has gone */
 #define LOST_SECONDS 90 /* for a restart whose answer was lost */
 #define ACCEPT_SECONDS 2 /* for one that is not waited for */
 
@@ -267,7 +266,7 @@ restart_one(struct restart *r, struct one *one)
 	if (client_open(c, "POST", target, "application/json") == -1) {
 		free(c);
 		progress_clear(&r->progress);
-		return unreachable(errno);
+		return unreachable(errno, 1);
 	}
 	answered =
 	    options.no_wait ? wait_accepted(r, one, c) : wait_answer(r, one, c);
@@ -285,7 +284,7 @@ restart_one(struct restart *r, struct one *one)
 			result("%s: restart is under way", one->before->label);
 		return CTL_OK;
 	}
-	code = client_finish(c, &reply, monotonic() + ANSWER_SECONDS, 0);
+	code = client_finish(c, &reply, monotonic() + ANSWER_SECONDS);
 	free(c);
 	if (code != CTL_OK)
 		return observe(r, one);

@@ -42,7 +42,7 @@ ask(void)
 	if (code == CTL_UNREACHABLE)
 		return CTL_OK; /* it may have been quick: we shall see */
 	if (code != CTL_OK)
-		return code == CTL_DENIED ? unreachable(EACCES) :
+		return code == CTL_DENIED ? unreachable(EACCES, 1) :
 					    strange_answer(1);
 	if (reply.status == 403 &&
 	    json_object_get(reply.json, "success") != NULL)

@@ -245,14 +245,17 @@ endpoint_text(void)
 }
 
 int
-unreachable(int error)
+unreachable(int error, int loud)
 {
 	char *file;
 
 	if (error == EACCES || error == EPERM) {
-		complain("%s: %s", endpoint_text(), reason(error));
+		if (loud)
+			complain("%s: %s", endpoint_text(), reason(error));
 		return CTL_DENIED;
 	}
+	if (!loud)
+		return CTL_UNREACHABLE;
 	if (endpoint.file == NULL)
 		complain("no musterd answers at %s (%s); to start one: "
 			 "musterd -d",

@@ -87,6 +87,7 @@ text_next(
 		return 1;
 	}
 	memset(&state, 0, sizeof(state));
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
 	n = mbrtowc(&wide, s, len, &state);
 	if (n == (size_t)-2 && flags & TEXT_PARTIAL)
 		return 0;

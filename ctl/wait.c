@@ -10,7 +10,6 @@
 #define FIRST_PAUSE 20 /* milliseconds between two looks */
 #define LAST_PAUSE 200
 #define MOST_SECONDS 60 /* of one question whether it is ready */
-#define GONE_SECONDS 3.0 /* so long nobody answers: musterd has gone */
 
 enum answer {
 	PENDING,
@@ -168,7 +167,7 @@ wait_ready(double deadline)
 			if (code != PENDING)
 				return code;
 		} else if (first || code != CTL_UNREACHABLE) {
-			return code;
+			return first ? code : strange_answer(1);
 		} else if (has_gone(&lost)) {
 			complain("musterd has ended");
 			return CTL_FAILED;

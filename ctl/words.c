@@ -93,8 +93,10 @@ rfc3339(const char *text, double *seconds)
 	fraction = 0;
 	if (*end == '.') {
 		unit = 0.1;
-		for (end++; *end >= '0' && *end <= '9'; end++, unit /= 10)
+		for (end++; *end >= '0' && *end <= '9'; end++) {
 			fraction += (*end - '0') * unit;
+			unit /= 10;
+		}
 	}
 	if (strcmp(end, "Z") != 0)
 		return -1;

@@ -391,7 +391,8 @@ apply_key(struct loader *l, const struct key *k, void *target,
 {
 	if (k->later != NULL) {
 		/* What the key's default says needs no code. */
-		if (n->kind == DOC_BOOL && !n->value.boolean)
+		if (n->kind == DOC_BOOL && (k->types & TYPE_BOOL) &&
+		    !n->value.boolean)
 			return;
 		if (n->kind == DOC_STRING && k->words != NULL &&
 		    strcmp(n->text, k->words[0]) == 0)

@@ -83,6 +83,15 @@ static const struct key http_keys[] = {
 };
 const struct key_group group_http = {"http", http_keys};
 
+/* Its value is checked when it is used: pymanager warns only. */
+static const struct key module_keys[] = {
+    {.name = "verifiers",
+	.types = TYPE_ANY,
+	.about = "Names of its verifier classes."},
+    {.name = NULL},
+};
+const struct key_group group_module = {"module", module_keys};
+
 static const struct key top_keys[] = {
     {.name = "$schema", .types = TYPE_STRING, .about = "For editors; ignored."},
     {.name = "expand",
@@ -147,6 +156,7 @@ static const struct key top_keys[] = {
     {.name = "modules",
 	.types = TYPE_MAP,
 	.set = set_modules,
+	.group = &group_module,
 	.about = "pymanager's modules: MODULE: {verifiers: [CLASS]}."},
     {.name = "include",
 	.types = TYPE_STRINGS | TYPE_STRING,

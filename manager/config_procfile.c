@@ -136,5 +136,8 @@ config_procfile(const void *bytes, size_t len, struct doc_error *error)
 	put_string(&out, "}}\n");
 	doc = doc_parse(NULL, out.text, out.len, DOC_YAML, error);
 	free(out.text);
+	/* Lines are those of the file, columns are not. */
+	if (doc == NULL)
+		error->column = 1;
 	return doc;
 }

@@ -90,6 +90,15 @@ add_types(json_t *any, const struct key *k)
 		(void)json_array_append_new(any, group_reference(k->group));
 }
 
+static json_t *
+map_schema(const struct key *k)
+{
+	if (k->group == NULL)
+		return type_of("object");
+	return json_pack("{s:s,s:o}", "type", "object", "additionalProperties",
+	    group_reference(k->group));
+}
+
 /* A name may begin with x-; what is then no mapping is no job. */
 static json_t *
 processes_schema(void)
@@ -98,6 +107,32 @@ processes_schema(void)
 	    "additionalProperties", group_reference(&group_job),
 	    "patternProperties", "^x-", "propertyNames", "minLength", 1,
 	    "pattern", "^[^/]+$");
+}
+
+/* What arguments one of pymanager's own classes takes. */
+static json_t *
+arguments_schema(const char *pattern, const struct key_group *group)
+{
+	return json_pack("{s:{s:{s:{s:s}},s:[s]},s:{s:{s:o}}}", "if",
+	    "properties", "type", "pattern", pattern, "required", "type",
+	    "then", "properties", "arguments", group_reference(group));
+}
+
+static void
+add_arguments(json_t *verifier)
+{
+	json_t *all;
+
+	all = json_array();
+	(void)json_array_append_new(all,
+	    arguments_schema("^(((pym)?utils[.])?http_verifier|pymutils)[.]"
+			     "HttpOkVerifier$",
+		&group_httpok));
+	(void)json_array_append_new(all,
+	    arguments_schema("^(((pym)?utils[.])?exited_verifier|pymutils)[.]"
+			     "ExitedVerifier$",
+		&group_exited));
+	(void)json_object_set_new(verifier, "allOf", all);
 }
 
 /* Of what is not available in this version, the default; NULL: nothing. */
@@ -125,7 +160,7 @@ key_schema(const struct key *k)
 	if (k->set == set_processes)
 		(void)json_array_append_new(any, processes_schema());
 	else if (k->later == NULL && (k->types & TYPE_MAP))
-		(void)json_array_append_new(any, type_of("object"));
+		(void)json_array_append_new(any, map_schema(k));
 	if (k->types & (TYPE_ANY | TYPE_TRUTH))
 		j = json_object();
 	else if (json_array_size(any) == 1)
@@ -176,9 +211,14 @@ group_schema(const struct key_group *group)
 static json_t *
 group_reference(const struct key_group *group)
 {
-	if (json_object_get(definitions, group->title) == NULL)
-		(void)json_object_set_new(
-		    definitions, group->title, group_schema(group));
+	json_t *schema;
+
+	if (json_object_get(definitions, group->title) == NULL) {
+		schema = group_schema(group);
+		if (group == &group_verifier)
+			add_arguments(schema);
+		(void)json_object_set_new(definitions, group->title, schema);
+	}
 	return json_pack(
 	    "{s:o}", "$ref", json_sprintf("#/$defs/%s", group->title));
 }

@@ -24,7 +24,7 @@ enum value_type {
 	TYPE_DURATION = 32, /* seconds, or "500ms" "2s" "5m" */
 	TYPE_SIZE = 64, /* bytes, or "64k" "1m" */
 	TYPE_GROUP = 128, /* a mapping with the keys of `group` */
-	TYPE_MAP = 256, /* a mapping with free keys */
+	TYPE_MAP = 256, /* a mapping with free keys, of `group` if given */
 	TYPE_LIST = 512, /* a list of anything that `set` takes */
 	TYPE_TRUTH = 1024, /* anything, by Python's truth (pymanager) */
 	TYPE_ANY = 2048,
@@ -56,6 +56,7 @@ struct key_group {
 };
 
 extern const struct key_group group_top;
+extern const struct key_group group_module;
 extern const struct key_group group_http;
 extern const struct key_group group_job;
 extern const struct key_group group_options;

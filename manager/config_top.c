@@ -104,15 +104,6 @@ set_messages(struct loader *l, const struct key *k, void *target,
 	}
 }
 
-/* The value is checked below: pymanager warns only. */
-static const struct key module_keys[] = {
-    {.name = "verifiers",
-	.types = TYPE_ANY,
-	.about = "Names of its verifier classes."},
-    {.name = NULL},
-};
-static const struct key_group group_module = {"module", module_keys};
-
 void
 set_modules(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
@@ -122,11 +113,10 @@ set_modules(struct loader *l, const struct key *k, void *target,
 	const struct doc_node *verifiers;
 	char **list;
 
-	(void)k;
 	(void)target;
 	for (module = doc_first(n); module != NULL; module = doc_next(module)) {
 		if (module->kind == DOC_OBJECT)
-			config_group(l, &group_module, NULL, module);
+			config_group(l, k->group, NULL, module);
 		verifiers = module->kind == DOC_OBJECT ?
 		    doc_get(module, "verifiers") :
 		    NULL;

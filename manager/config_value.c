@@ -121,9 +121,13 @@ value_check(struct loader *l, const struct key *k, const struct doc_node *n)
 	char want[256];
 	char shown[48];
 
-	if (k->types & (TYPE_ANY | TYPE_TRUTH))
+	/* pymanager takes any value for a truth; but a plain `no` of YAML, of
+	 * which it knew nothing, must not count as true. */
+	if ((k->types & (TYPE_ANY | TYPE_TRUTH)) &&
+	    !(n->looks_bool && (k->types & TYPE_TRUTH)))
 		return 0;
-	if (!kind_fits(k, n)) {
+	if (!kind_fits(k, n) ||
+	    (n->looks_bool && (k->types & (TYPE_BOOL | TYPE_TRUTH)))) {
 		if (n->text != NULL && n->kind != DOC_NULL)
 			config_error(l, n, "%s, got %s %s%s%s%s",
 			    wanted(k, want, sizeof(want)),
@@ -483,9 +487,8 @@ set_truth(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
 	if (n->kind != DOC_BOOL)
-		config_warning(l, n, "want true or false, got %s%s",
-		    doc_kind_name(n->kind),
-		    n->looks_bool ? ": a word counts as true" : "");
+		config_warning(
+		    l, n, "want true or false, got %s", doc_kind_name(n->kind));
 	*(int *)at(k, target) = value_truth(n);
 }
 

@@ -149,18 +149,21 @@ refuse(const struct config_report *report, int strict)
 	verdict(report->code, text);
 }
 
+/* What the configuration is warned of, until the log file is open. */
+static struct config_report warnings;
+
 static void
-warn_of(const struct config_report *report)
+warn(void)
 {
 	char line[600];
 	size_t i;
 
-	for (i = 0; i < report->count; i++) {
-		if (report->list[i].error)
-			continue;
-		(void)config_problem_text(&report->list[i], line, sizeof(line));
+	for (i = 0; i < warnings.count; i++) {
+		(void)config_problem_text(
+		    &warnings.list[i], line, sizeof(line));
 		console_log(LOG_LEVEL_WARNING, "", line);
 	}
+	config_report_free(&warnings);
 }
 
 static void
@@ -193,8 +196,10 @@ load(void)
 	else if (strict)
 		verdict(EXIT_OK, "configuration OK\n");
 	else {
-		if (mgr.birth == BIRTH_BOOT)
-			warn_of(&report);
+		if (mgr.birth == BIRTH_BOOT) {
+			warnings = report;
+			memset(&report, 0, sizeof(report));
+		}
 		stage();
 	}
 	config_report_free(&report);
@@ -654,6 +659,7 @@ static int
 sealed(void)
 {
 	mgr.phase = PHASE_ADOPTING;
+	warn();
 	stage_end();
 	notify_begin();
 	snapshot_release(mgr.snapshot);

@@ -87,6 +87,9 @@ request_process_settled(struct process *p, int ok, const char *why)
 		if (ok == 0)
 			answer(
 			    pending->worker, pending->id, 200, "", "", p->id);
+		else if (shutting_down())
+			answer(pending->worker, pending->id, 403,
+			    "shutting-down", "Process is in shutdown.", p->id);
 		else
 			answer(pending->worker, pending->id, 500,
 			    "verification-failed", why, p->id);

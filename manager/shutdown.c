@@ -25,6 +25,7 @@ shutting_down(void)
 void
 shutdown_begin(int code)
 {
+	struct process *p;
 	uint32_t i;
 
 	if (mgr.exit_code == 0)
@@ -36,8 +37,12 @@ shutdown_begin(int code)
 	blob_global();
 	progress_end();
 	notify_stopping();
-	for (i = 0; i < mgr.nprocesses; i++)
-		process_event(mgr.processes[i], EVENT_STOP);
+	for (i = 0; i < mgr.nprocesses; i++) {
+		p = mgr.processes[i];
+		/* While there is somebody to pass it on. */
+		request_process_settled(p, -1, "");
+		process_event(p, EVENT_STOP);
+	}
 	manager_later();
 }
 

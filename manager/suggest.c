@@ -10,6 +10,7 @@
  */
 
 #define MAX_WORD 64
+#define MAX_KEYS 64 /* of a group */
 
 static const struct {
 	const char *foreign;
@@ -119,21 +120,13 @@ suggest(const char *word, const char *const *names, size_t n)
 	return best;
 }
 
-const char *
-suggest_key(const char *word, const struct key_group *group)
+/* What the word of another tool is called here, if the group has it. */
+static const char *
+translate(const char *word, const struct key_group *group)
 {
-	const char *names[64];
 	const struct key *k;
-	const char *best;
 	size_t i;
-	size_t n;
 
-	n = 0;
-	for (k = group->keys; k->name != NULL && n < 64; k++)
-		names[n++] = k->name;
-	best = suggest(word, names, n);
-	if (best != NULL)
-		return best;
 	for (i = 0; i < sizeof(foreign_words) / sizeof(*foreign_words); i++) {
 		if (!doc_get_key_equal(word, foreign_words[i].foreign))
 			continue;
@@ -142,4 +135,22 @@ suggest_key(const char *word, const struct key_group *group)
 				return k->name;
 	}
 	return NULL;
+}
+
+const char *
+suggest_key(const char *word, const struct key_group *group)
+{
+	const char *names[MAX_KEYS];
+	const struct key *k;
+	const char *known;
+	size_t n;
+
+	/* First: "autorestart" looks much like "autostart". */
+	known = translate(word, group);
+	if (known != NULL)
+		return known;
+	n = 0;
+	for (k = group->keys; k->name != NULL && n < MAX_KEYS; k++)
+		names[n++] = k->name;
+	return suggest(word, names, n);
 }

@@ -13,7 +13,7 @@
  * kernel says about a process, unread as well.
  */
 
-#define MAX_BLOB_BYTES (64UL * 1024 * 1024) /* of all */
+#define MAX_BLOB_BYTES (CHANNEL_QUEUE_LIMIT / 2) /* of all: they are sent */
 
 struct blob {
 	RB_ENTRY(blob) entry;

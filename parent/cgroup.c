@@ -20,7 +20,10 @@
  * everything else works as well.
  */
 
+#define MAX_DEPTH 8 /* of groups that jobs make in theirs */
+
 static char base[PATH_MAX]; /* "" none */
+static int disabled;
 
 /* The mount point of cgroup2, from a line of mountinfo; 0 or -1. */
 static int
@@ -75,20 +78,23 @@ own_group(char *path, size_t size)
 	return found;
 }
 
-/* Removes a group of ours with its empty subgroups. */
+/* Removes a group and those below it, as far as they are empty. */
 static void
-remove_groups(const char *path)
+remove_groups(const char *path, int depth)
 {
+	char below[PATH_MAX];
 	struct dirent *d;
 	DIR *dir;
 
-	dir = opendir(path);
-	if (dir == NULL)
+	if (rmdir(path) == 0 || errno != EBUSY || depth == MAX_DEPTH ||
+	    (dir = opendir(path)) == NULL)
 		return;
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
 	while ((d = readdir(dir)) != NULL)
-		if (d->d_type == DT_DIR && d->d_name[0] != '.')
-			(void)unlinkat(dirfd(dir), d->d_name, AT_REMOVEDIR);
+		if (d->d_type == DT_DIR && d->d_name[0] != '.' &&
+		    snprintf(below, sizeof(below), "%s/%s", path, d->d_name) <
+			(int)sizeof(below))
+			remove_groups(below, depth + 1);
 	(void)closedir(dir);
 	(void)rmdir(path);
 }
@@ -114,7 +120,7 @@ remove_stale(const char *own)
 		if (error != NULL || kill(pid, 0) == 0 || errno != ESRCH)
 			continue;
 		(void)snprintf(path, sizeof(path), "%s/%s", own, d->d_name);
-		remove_groups(path);
+		remove_groups(path, 0);
 	}
 	(void)closedir(dir);
 }
@@ -139,15 +145,15 @@ cgroup_init(pid_t guard)
 int
 cgroup_works(void)
 {
-	return base[0] != '\0';
+	return base[0] != '\0' && !disabled;
 }
 
+/* For new processes; those that have a group keep it. */
 void
-cgroup_disable(const char *why)
+cgroup_disable(void)
 {
-	log_info("no cgroups are used: %s", why);
-	cgroup_remove_all();
-	base[0] = '\0';
+	log_info("cgroups cannot be used");
+	disabled = 1;
 }
 
 static const char *
@@ -176,15 +182,32 @@ cgroup_members(uint32_t process, pid_t *pids, size_t max)
 	return read_pids(group_path(process, "/cgroup.procs"), pids, max);
 }
 
+/* Somebody is in it, or in a group that was made below it. */
+static int
+is_populated(uint32_t process)
+{
+	char buf[128];
+	ssize_t n;
+	int fd;
+
+	fd = open(group_path(process, "/cgroup.events"), O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return 0;
+	n = read(fd, buf, sizeof(buf) - 1);
+	(void)close(fd);
+	buf[n < 0 ? 0 : n] = '\0';
+	return strstr(buf, "populated 1") != NULL;
+}
+
 int
 cgroup_remove(uint32_t process)
 {
-	pid_t pid;
-
 	if (rmdir(group_path(process, "")) == 0 || errno != EBUSY)
 		return 0;
-	/* On some kernels a task leaves its group after SIGCHLD. */
-	return cgroup_members(process, &pid, 1) == 0 ? 0 : -1;
+	if (is_populated(process))
+		return -1;
+	remove_groups(group_path(process, ""), 0);
+	return 0;
 }
 
 static int
@@ -221,5 +244,5 @@ void
 cgroup_remove_all(void)
 {
 	if (base[0] != '\0')
-		remove_groups(base);
+		remove_groups(base, 0);
 }

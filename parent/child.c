@@ -267,6 +267,8 @@ disconnect(struct child *c)
 	if (c->phase == MANAGER_SEALING)
 		users_cancel();
 	if (c->phase != MANAGER_READY) { /* only one stages at a time */
+		if (parent.staged != NULL)
+			socket_close_all(parent.staged, parent.table);
 		table_free(parent.staged);
 		parent.staged = NULL;
 	}
@@ -340,11 +342,11 @@ child_reaped(pid_t pid, int status)
 	if (i == NCHILDREN)
 		return -1;
 	c = all[i];
+	c->pid = 0;
 	/* What it said last. */
 	if (c->channel != NULL)
 		channel_poll(c->channel);
 	disconnect(c);
-	c->pid = 0;
 	if (c->wanted == AGAIN)
 		child_start(c);
 	if (c->pid != 0 || !c->wanted)

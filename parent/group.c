@@ -246,6 +246,17 @@ group_kill(struct wire_reader *r)
 	return 0;
 }
 
+int
+group_any(void)
+{
+	struct slot *s;
+
+	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
+		if (s->flags & (IS_LIVE | IS_LEFT))
+			return 1;
+	return 0;
+}
+
 void
 group_all(int sig)
 {
@@ -257,33 +268,6 @@ group_all(int sig)
 }
 
 /* ---- what is left ------------------------------------------------------ */
-
-static int
-is_left(const struct slot *s)
-{
-	pid_t pids[2];
-
-	if (s->flags & IS_GROUPED)
-		return cgroup_remove(s->process) == -1;
-	return members(s, pids, 2) > 0;
-}
-
-int
-group_left(struct slot *s)
-{
-	if (!is_left(s)) {
-		s->flags &= (uint16_t)~IS_GROUPED;
-		return 0;
-	}
-	state.left++;
-	return 1;
-}
-
-void
-group_orphaned(void)
-{
-	state.orphans = 1;
-}
 
 static void
 kill_cb(int fd, short events, void *arg)
@@ -306,6 +290,36 @@ kill_later(void)
 	timer_set(&state.timer, state.pause);
 	if (state.pause < LAST_KILL_PAUSE)
 		state.pause *= 2;
+}
+
+static int
+is_left(const struct slot *s)
+{
+	pid_t pids[2];
+
+	if (s->flags & IS_GROUPED)
+		return cgroup_remove(s->process) == -1;
+	return members(s, pids, 2) > 0;
+}
+
+int
+group_left(struct slot *s)
+{
+	if (!is_left(s)) {
+		s->flags &= (uint16_t)~IS_GROUPED;
+		return 0;
+	}
+	state.left++;
+	/* On some kernels a task leaves its cgroup after SIGCHLD. */
+	state.pause = FIRST_KILL_PAUSE;
+	kill_later();
+	return 1;
+}
+
+void
+group_orphaned(void)
+{
+	state.orphans = 1;
 }
 
 void

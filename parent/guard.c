@@ -60,6 +60,19 @@ guard_sweep(uint64_t limit)
 	log_warnx("some processes cannot be killed");
 }
 
+void
+guard_remove(void)
+{
+	cgroup_remove_all();
+	if (options.check)
+		return;
+	(void)unlink(instance.socket);
+	if (options.pidfile != NULL)
+		(void)unlink(options.pidfile);
+	/* Still locked: nobody can have taken it over. */
+	(void)unlink(instance.lockfile);
+}
+
 static void
 notify(const char *text, size_t len)
 {
@@ -174,23 +187,18 @@ guard_run(pid_t pid, int fd, int ready)
 	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
 		if (wanted[i] != SIGHUP || !instance.ignored_hup)
 			(void)sigaddset(&set, wanted[i]);
-	(void)sigprocmask(SIG_SETMASK, &set, NULL);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals == -1)
 		fatal("signalfd");
+	(void)sigaddset(&set, SIGPIPE);
+	(void)sigaddset(&set, SIGTTOU);
+	(void)sigprocmask(SIG_SETMASK, &set, NULL);
 	status = 1;
 	guard_wait(pid, fd, signals, &ready, &status);
 	while (guard_message(fd, &ready) > 0)
 		;
 	guard_sweep(SWEEP_LIMIT);
-	cgroup_remove_all();
-	if (!options.check) {
-		(void)unlink(instance.socket);
-		if (options.pidfile != NULL)
-			(void)unlink(options.pidfile);
-		if (instance.lockfile[0] != '\0')
-			(void)unlink(instance.lockfile);
-	}
+	guard_remove();
 	tell_ready(&ready, (uint8_t)status);
 	return status;
 }

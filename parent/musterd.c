@@ -219,11 +219,14 @@ name_socket(void)
 	runtime = getenv("XDG_RUNTIME_DIR");
 	if (instance.uid == 0)
 		(void)strlcpy(dir, RUNDIR "/muster", sizeof(dir));
-	else if (runtime == NULL || runtime[0] != '/' || strlen(runtime) > 64)
+	else
+		(void)snprintf(dir, sizeof(dir), "%.64s/muster",
+		    runtime == NULL ? "" : runtime);
+	if (own_directory(dir) == -1 && instance.uid != 0) {
 		(void)snprintf(
 		    dir, sizeof(dir), "/tmp/muster-%u", instance.uid);
-	else
-		(void)snprintf(dir, sizeof(dir), "%s/muster", runtime);
+		(void)own_directory(dir);
+	}
 	hash = 0xcbf29ce484222325ULL; /* FNV-1a */
 	for (p = real; *p != '\0'; p++)
 		hash = (hash ^ (uint8_t)*p) * 0x100000001b3ULL;
@@ -244,8 +247,6 @@ name_socket(void)
 		    "%s/%.4s-%016llx%s.sock", dir, base,
 		    (unsigned long long)hash, own);
 	free(real);
-	if (own_directory(dir) == -1)
-		log_warn("%s", dir);
 }
 
 /*
@@ -275,7 +276,7 @@ lock_instance(void)
 		}
 		if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
 			n = pread(fd, pid, sizeof(pid) - 1, 0);
-			pid[n < 0 ? 0 : n] = '\0';
+			pid[n < 1 ? 0 : n - 1] = '\0';
 			(void)fprintf(stderr,
 			    "musterd: %s is in the hands of process %s\n",
 			    instance.file, pid);

@@ -90,7 +90,8 @@ parent_end(int code)
 	if (parent.staged != NULL)
 		socket_close_all(parent.staged, NULL);
 	guard_sweep(SWEEP_LIMIT);
-	cgroup_remove_all();
+	if (strncmp(instance.root, "/tmp/", 5) == 0)
+		(void)rmdir(instance.root);
 	_exit(code);
 }
 
@@ -102,7 +103,11 @@ guard_cb(int fd, short events, void *arg)
 	(void)arg;
 	/* It never writes: it has gone. */
 	log_errorx("the guard has gone: ending all");
-	parent_end(1);
+	if (parent.table != NULL)
+		socket_close_all(parent.table, NULL);
+	guard_sweep(SWEEP_LIMIT);
+	guard_remove();
+	_exit(1);
 }
 
 static void

@@ -261,6 +261,8 @@ uint64_t now(void); /* CLOCK_MONOTONIC, nanoseconds */
 
 /* Waits for the parent; `ready` is the pipe of -d or -1.  Exit code. */
 int guard_run(pid_t, int fd, int ready);
+/* Removes the files that were made: pidfile, lock, cgroups. */
+void guard_remove(void);
 /* Kills all that descends from this process; gives up after `limit` ns. */
 void guard_sweep(uint64_t limit);
 
@@ -377,7 +379,11 @@ struct plan {
 	char **first; /* the first of them that is tried */
 	const char *directory;
 	char *own_pid; /* "LISTEN_PID=", digits go behind it; or NULL */
-	const struct cred *cred; /* NULL: nothing to change */
+	gid_t *groups;
+	uint32_t ngroups;
+	uid_t uid;
+	gid_t gid;
+	int own; /* musterd's own user: nothing to change */
 	volatile struct result *result;
 	struct {
 		int resource;
@@ -414,8 +420,8 @@ long spawn_fork(struct plan *);
  * Words and environment in the memory that is returned (NULL: errno), and
  * plan->candidates in another; both are to be freed.
  */
-void *words_make(
-    struct plan *, const struct spec *, const struct slot *, int report);
+void *words_make(struct plan *, const struct spec *, const struct slot *,
+    const gid_t *groups, int report);
 
 int spawn_request(struct wire_reader *);
 int spawn_barrier(uint32_t id);
@@ -466,6 +472,8 @@ void group_orphaned(void); /* a process that is in no table was reaped */
 void group_doom(struct slot *);
 /* TERM to all that runs; for a parent without a manager. */
 void group_all(int sig);
+/* Does any job run? */
+int group_any(void);
 /* Children of one process, all its threads; number of pids. */
 size_t children_of(pid_t, pid_t *, size_t max);
 /* Decimal numbers in a kernel file. */
@@ -476,7 +484,7 @@ void cgroup_init(pid_t guard);
 void cgroup_kill_all(void);
 void cgroup_remove_all(void);
 int cgroup_works(void);
-void cgroup_disable(const char *why);
+void cgroup_disable(void);
 /* Makes the group of a process: directory descriptor, or -1. */
 int cgroup_make(uint32_t process, int procs);
 /* 0: gone; -1: somebody is left. */

@@ -191,8 +191,6 @@ reload_answer(int code, const char *text, size_t len)
 		return;
 	reload.going = 0;
 	child_stop(parent.check);
-	if (parent.staged != NULL)
-		socket_close_all(parent.staged, parent.table);
 	snapshot_drop();
 	w = message();
 	wire_put_u8(w, (uint8_t)code);

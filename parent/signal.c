@@ -81,8 +81,6 @@ signal_manager_ready(void)
 {
 	int i;
 
-	if (state.terminated)
-		return;
 	for (i = 0; state.asked != 0 && i < state.times; i++)
 		tell(state.asked);
 }
@@ -99,6 +97,7 @@ timer_cb(int fd, short events, void *arg)
 		return;
 	log_warnx("there is no manager: ending all");
 	state.terminated = 1;
+	child_stop(parent.manager); /* nobody starts anything again */
 	group_all(SIGTERM);
 	timer_set(&state.timer, LAST_GRACE);
 }
@@ -137,6 +136,8 @@ signal_cb(int fd, short events, void *arg)
 		case SIGCHLD:
 			reap();
 			spawn_run();
+			if (state.terminated && !group_any())
+				parent_end(exit_code());
 			break;
 		case SIGTERM:
 		case SIGINT:

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@
 #define STACK_SIZE 16384
 #define STUCK_AFTER (30 * SEC) /* in exec: then it is killed */
 #define REPORT_AFTER (60 * SEC) /* muster-exec's silence counts as success */
+#define BURST 64 /* spawns after which memory is given back */
+#define MAX_BARRIERS 1024
 #define FAILED_GROUPS 64 /* remembered */
 
 struct flight {
@@ -48,8 +51,10 @@ static uint8_t *stacks;
 static struct event timer;
 static uint32_t timer_ms;
 static uint32_t serial;
+static uint32_t given_back; /* serial when memory was given back */
 static uint32_t failed_groups[FAILED_GROUPS];
 static uint32_t nfailed;
+static uint32_t nbarriers;
 static int use_fork;
 
 static void
@@ -332,7 +337,10 @@ plan_rest(struct plan *p, const struct spec *spec, const struct cred *c)
 	struct rlimit own;
 	uint32_t n;
 
-	p->cred = c->own ? NULL : c;
+	p->own = c->own;
+	p->uid = c->uid;
+	p->gid = c->gid;
+	p->ngroups = c->ngroups;
 	p->umask = spec->umask;
 	p->parent = getpid();
 	p->group = spec->flags & SPEC_FOREGROUND ? instance.group : 0;
@@ -422,8 +430,10 @@ clone_process(struct flight *f, struct slot *s)
 		use_fork = 1;
 		return clone_process(f, s);
 	}
-	if (fd != -1 && (pid == -EACCES || pid == -EBUSY || pid == -ENOENT)) {
-		cgroup_disable("clone3");
+	if (fd != -1 &&
+	    (pid == -EACCES || pid == -EBUSY || pid == -ENOENT ||
+		pid == -EOPNOTSUPP)) {
+		cgroup_disable();
 		s->flags &= (uint16_t)~IS_GROUPED;
 		return clone_process(f, s);
 	}
@@ -463,7 +473,7 @@ prepare(struct flight *f, struct slot *s, struct ends *e)
 	    plan_passed(s, &spec, p, e) == -1)
 		return STAGE_RESOURCE;
 	plan_rest(p, &spec, cred);
-	f->memory = words_make(p, &spec, s, 2 + p->npass);
+	f->memory = words_make(p, &spec, s, cred->groups, 2 + p->npass);
 	if (f->memory == NULL)
 		return STAGE_RESOURCE;
 	p->first = p->candidates;
@@ -619,6 +629,17 @@ passed(const struct barrier *b)
 	return 1;
 }
 
+/* Memory that a burst of spawns has needed. */
+static void
+give_back(void)
+{
+	if (serial - given_back < BURST)
+		return;
+	given_back = serial;
+	(void)madvise(stacks, (size_t)FLIGHTS * STACK_SIZE, MADV_DONTNEED);
+	(void)malloc_trim(0);
+}
+
 void
 spawn_run(void)
 {
@@ -636,14 +657,17 @@ spawn_run(void)
 	run_queue();
 	while ((b = STAILQ_FIRST(&barriers)) != NULL && passed(b)) {
 		STAILQ_REMOVE_HEAD(&barriers, link);
+		nbarriers--;
 		(void)message();
 		send_wire(parent.manager, IMSG_PROC_BARRIER_DONE, b->id, -1);
 		free(b);
 	}
 	for (i = 0; i < FLIGHTS && flights[i].memory == NULL; i++)
 		;
-	if (i == FLIGHTS && TAILQ_EMPTY(&pending))
+	if (i == FLIGHTS && TAILQ_EMPTY(&pending)) {
+		give_back();
 		return;
+	}
 	/* Nobody waits: only to give memory back, and for what is stuck. */
 	if (!TAILQ_EMPTY(&queue) || b != NULL || timer_ms == 0)
 		timer_ms = 1;
@@ -719,9 +743,10 @@ spawn_barrier(uint32_t id)
 {
 	struct barrier *b;
 
-	b = malloc(sizeof(*b));
+	b = nbarriers == MAX_BARRIERS ? NULL : malloc(sizeof(*b));
 	if (b == NULL)
 		return -1;
+	nbarriers++;
 	b->id = id;
 	b->serial = serial;
 	STAILQ_INSERT_TAIL(&barriers, b, link);

@@ -158,16 +158,13 @@ set_stdio(const struct plan *p)
 RAW void
 set_identity(const struct plan *p)
 {
-	const struct cred *c;
-
-	c = p->cred;
-	if (c == NULL)
+	if (p->own)
 		return;
 	check(p, STAGE_GROUPS,
-	    raw(SYS_setgroups, c->ngroups, (long)c->groups, 0, 0, 0));
+	    raw(SYS_setgroups, p->ngroups, (long)p->groups, 0, 0, 0));
 	check(
-	    p, STAGE_GROUPS, raw(SYS_setresgid, c->gid, c->gid, c->gid, 0, 0));
-	check(p, STAGE_USER, raw(SYS_setresuid, c->uid, c->uid, c->uid, 0, 0));
+	    p, STAGE_GROUPS, raw(SYS_setresgid, p->gid, p->gid, p->gid, 0, 0));
+	check(p, STAGE_USER, raw(SYS_setresuid, p->uid, p->uid, p->uid, 0, 0));
 }
 
 RAW void

@@ -77,6 +77,11 @@ send_stream(struct slot *s, int i, uint32_t generation, int fd, int has_ended)
 		spec.out[i].capture = DEFAULT_CAPTURE;
 		spec.out[i].sink = NO_ENTRY;
 	}
+	fd = copy_fd(fd);
+	if (fd == -1) {
+		log_warn("process %u: output", s->process);
+		return;
+	}
 	sink = logfile_sink(spec.out[i].sink);
 	w = message();
 	wire_put_u32(w, s->process);
@@ -88,7 +93,7 @@ send_stream(struct slot *s, int i, uint32_t generation, int fd, int has_ended)
 	wire_put_u64(w, spec.out[i].capture);
 	wire_put_u32(w, sink);
 	wire_put_bytes(w, spec.out[i].prefix.text, spec.out[i].prefix.len);
-	send_wire(parent.relay, IMSG_STREAM_OPEN, 0, copy_fd(fd));
+	send_wire(parent.relay, IMSG_STREAM_OPEN, 0, fd);
 }
 
 static void

@@ -244,8 +244,8 @@ put_candidates(struct arena *a, struct plan *p, const char *path)
 }
 
 void *
-words_make(
-    struct plan *p, const struct spec *s, const struct slot *slot, int report)
+words_make(struct plan *p, const struct spec *s, const struct slot *slot,
+    const gid_t *groups, int report)
 {
 	struct arena a;
 	const char *path;
@@ -257,7 +257,7 @@ words_make(
 
 	for (n = 0; environ[n] != NULL; n++)
 		;
-	pointers = (size_t)s->nwords + s->nenvironment + n + 16;
+	pointers = (size_t)s->nwords + s->nenvironment + n + 16 + p->ngroups;
 	room = s->room + s->directory.len + 512 +
 	    (size_t)MAX_PASSED_SOCKETS * (MAX_NAME + 1);
 	memory = malloc(pointers * sizeof(char *) + room);
@@ -265,6 +265,10 @@ words_make(
 		return NULL;
 	p->argv = memory + 1;
 	p->envp = p->argv + s->nwords + 1;
+	/* A table may go while the process is on its way. */
+	p->groups = (gid_t *)(memory + pointers) - p->ngroups;
+	if (p->ngroups > 0)
+		memcpy(p->groups, groups, p->ngroups * sizeof(gid_t));
 	a.next = (char *)(memory + pointers);
 	a.end = a.next + room;
 	a.slot = slot;

@@ -370,12 +370,17 @@ class Musterd:
         self.master = None
 
     def _find_daemon(self):
-        code = self.popen.wait(30 * SLOW)
-        left = self._orphans()
-        if code == 0 and not left:
+        self.returncode = self.popen.wait(30 * SLOW)
+        # Its own child, which it does not wait for, may be here as well.
+        left = sorted(self._orphans(), key=lambda p: (p.state != "Z", p.start))
+        for p in left[:-1]:
+            if p.state == "Z":
+                reap(p)
+        if self.returncode == 0 and not left:
             raise Failure(f"there is no daemon\n{self.tail()}")
-        self.pid = left[0].pid if left else self.pid
-        self.returncode = None if left else code
+        if self.returncode == 0:
+            self.pid = left[-1].pid
+            self.returncode = None
 
     # --- its life ---
 
@@ -384,7 +389,7 @@ class Musterd:
         if self.returncode is None and self.popen:
             if not self.daemon:
                 self.returncode = self.popen.poll()
-            else:
+            elif self.popen.returncode is not None:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
                 if pid:
                     self.returncode = os.waitstatus_to_exitcode(status)

@@ -5,7 +5,6 @@
 
 #include "../common/log.h"
 #include "http.h"
-#include "http_loop.h"
 
 /*
  * Attempts over HTTP with libcurl.
@@ -314,8 +313,8 @@ http_request(struct http_run *run)
 		return;
 	}
 	run->error[0] = '\0';
-	run->open_error = 0;
-	run->connected = 0;
+	run->state.open_error = 0;
+	run->state.connected = 0;
 	run->in_head = 0;
 	run->answered = 0;
 	run->redirect = 0;
@@ -402,7 +401,7 @@ http_waiting(struct check *c)
 		return "resolving the name";
 	if (run->answered)
 		return "reading the body";
-	return run->connected ? "waiting for the answer" : "connecting";
+	return run->state.connected ? "waiting for the answer" : "connecting";
 }
 
 const struct prober http_prober = {
@@ -452,7 +451,7 @@ follow(struct http_run *run)
 static int
 next_address(struct http_run *run, CURLcode code)
 {
-	if (run->connected ||
+	if (run->state.connected ||
 	    (code != CURLE_COULDNT_CONNECT && code != CURLE_OPERATION_TIMEDOUT))
 		return 0;
 	http_note_error(run, code);
@@ -461,12 +460,11 @@ next_address(struct http_run *run, CURLcode code)
 
 /* http_ended_fn */
 static void
-http_ended(CURL *easy, CURLcode code, void *arg)
+http_ended(struct http_loop_state *state, CURLcode code)
 {
-	struct http_run *run = arg;
+	struct http_run *run = (struct http_run *)state;
 	char text[DETAIL_SIZE];
 
-	(void)easy;
 	run->active = 0;
 	if (run->check == NULL) {
 		drain_stop(run);

@@ -9,6 +9,7 @@
 #include <curl/curl.h>
 
 #include "expect.h"
+#include "http_loop.h"
 #include "resolve.h"
 #include "target.h"
 #include "verifier.h"
@@ -25,6 +26,7 @@ struct http_check {
 };
 
 struct http_run {
+	struct http_loop_state state; /* first: http_ended() */
 	TAILQ_ENTRY(http_run) entry; /* in `pool` or `drains` */
 	struct check *check; /* NULL: decided, or in the pool */
 	struct http_check *http;
@@ -41,10 +43,8 @@ struct http_run {
 	size_t head_len;
 	size_t drained;
 	unsigned int hops;
-	int open_error; /* see http_loop_adopt() */
 	int active; /* libcurl is at it */
 	int shard; /* see http_loop_add() */
-	int connected;
 	int in_head; /* a status line has come, its blank line has not */
 	int answered; /* the head of the final answer is complete */
 	int redirect; /* that answer is to be followed */

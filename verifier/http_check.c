@@ -5,7 +5,6 @@
 #include <bsd/string.h>
 
 #include "http.h"
-#include "http_loop.h"
 
 /* What is made of a check's spec when it begins. */
 

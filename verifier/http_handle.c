@@ -7,7 +7,6 @@
 
 #include "host_name.h"
 #include "http.h"
-#include "http_loop.h"
 
 /* The options of libcurl's handles. */
 
@@ -42,7 +41,7 @@ connected_cb(void *arg, char *peer, char *local, int peer_port, int local_port)
 	(void)local;
 	(void)peer_port;
 	(void)local_port;
-	run->connected = 1;
+	run->state.connected = 1;
 	/* The one that answers comes first next time. */
 	if (run->hops == 0 && run->ntried > 1)
 		run->http->first =
@@ -70,8 +69,7 @@ http_handle_init(
 {
 	CURL *e = run->easy;
 
-	http_loop_adopt(e, &run->open_error);
-	(void)curl_easy_setopt(e, CURLOPT_PRIVATE, run);
+	http_loop_adopt(e, &run->state);
 	(void)curl_easy_setopt(e, CURLOPT_ERRORBUFFER, run->error);
 	(void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(e, CURLOPT_PROXY, "");

@@ -36,7 +36,7 @@ struct watch {
 
 static struct event_base *loop;
 static struct shard shards[SHARDS];
-static int nshards = 1; /* in use */
+static unsigned int nshards = 1; /* in use */
 static unsigned int max_connections;
 static http_ended_fn ended;
 static struct watch **watches; /* by descriptor */
@@ -46,6 +46,15 @@ static int inside; /* libcurl is being called */
 static void reap(struct shard *);
 
 /* ---- calling libcurl --------------------------------------------------- */
+
+static struct http_loop_state *
+state_of(CURL *easy)
+{
+	char *state = NULL;
+
+	(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &state);
+	return (void *)state;
+}
 
 static void
 act(struct shard *s, curl_socket_t fd, int what)
@@ -62,22 +71,18 @@ act(struct shard *s, curl_socket_t fd, int what)
 static void
 reap(struct shard *s)
 {
+	struct http_loop_state *state;
 	CURLMsg *message;
 	CURLcode code;
-	CURL *easy;
-	char *private_pointer;
 	int left;
 
 	while ((message = curl_multi_info_read(s->multi, &left)) != NULL) {
 		if (message->msg != CURLMSG_DONE)
 			continue;
-		easy = message->easy_handle;
+		state = state_of(message->easy_handle);
 		code = message->data.result;
-		private_pointer = NULL;
-		(void)curl_easy_getinfo(
-		    easy, CURLINFO_PRIVATE, &private_pointer);
-		(void)curl_multi_remove_handle(s->multi, easy);
-		ended(easy, code, private_pointer);
+		(void)curl_multi_remove_handle(s->multi, message->easy_handle);
+		ended(state, code);
 	}
 }
 
@@ -99,7 +104,7 @@ flush_shard(struct shard *s)
 void
 http_loop_flush(void)
 {
-	int i;
+	unsigned int i;
 
 	for (i = 0; i < nshards; i++)
 		flush_shard(&shards[i]);
@@ -182,43 +187,29 @@ watch_register(struct watch *w, int fd, short events)
 	return 0;
 }
 
-/* CURLMOPT_SOCKETFUNCTION */
-static int
-socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
+static void
+watch_free(int fd)
 {
 	struct watch *w;
-	short events = 0;
 
-	(void)easy;
-	(void)unused;
-	if (fd < 0 || fd >= nwatches || watches[fd] == NULL)
-		return 0;
-	w = watches[fd];
-	w->shard = arg;
-	if (what == CURL_POLL_REMOVE) {
-		w->wanted = 0;
-		return 0;
-	}
-	w->wanted = what;
-	if ((what & CURL_POLL_IN) != 0)
-		events |= EV_READ;
-	if ((what & CURL_POLL_OUT) != 0)
-		events |= EV_WRITE;
-	if (events == 0)
-		return 0;
-	/* -1 would be the end of all transfers; this one times out. */
-	if (watch_register(w, fd, events) == -1)
-		log_warn("socket %d cannot be watched", fd);
-	return 0;
+	w = fd >= 0 && fd < nwatches ? watches[fd] : NULL;
+	if (w == NULL)
+		return;
+	if (w->registered != 0)
+		(void)event_del(&w->event);
+	free(w);
+	watches[fd] = NULL;
 }
 
-/* A place for the descriptor in the table. */
-static int
-watch_new(int fd)
+/* The watch of a descriptor, made if need be; NULL: out of memory. */
+static struct watch *
+watch_get(int fd)
 {
 	struct watch **grown;
 	int size;
 
+	if (fd < 0)
+		return NULL;
 	if (fd >= nwatches) {
 		size = nwatches == 0 ? 64 : nwatches;
 		while (size <= fd)
@@ -226,57 +217,104 @@ watch_new(int fd)
 		grown = recallocarray(watches, (size_t)nwatches, (size_t)size,
 		    sizeof(struct watch *));
 		if (grown == NULL)
-			return -1;
+			return NULL;
 		watches = grown;
 		nwatches = size;
 	}
-	watches[fd] = calloc(1, sizeof(struct watch));
-	return watches[fd] == NULL ? -1 : 0;
+	if (watches[fd] == NULL)
+		watches[fd] = calloc(1, sizeof(struct watch));
+	return watches[fd];
+}
+
+/*
+ * CURLMOPT_SOCKETFUNCTION.  A connection that is not complete yet is closed
+ * by libcurl without a word, and the number is another socket's then: no
+ * watch may be left of it.
+ */
+static int
+socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
+{
+	struct watch *w;
+	short events = 0;
+
+	(void)unused;
+	if (what == CURL_POLL_REMOVE && !state_of(easy)->connected) {
+		watch_free(fd);
+		return 0;
+	}
+	w = watch_get(fd);
+	if (w == NULL) {
+		log_warn("socket %d cannot be watched", fd);
+		return 0;
+	}
+	w->shard = arg;
+	w->wanted = what == CURL_POLL_REMOVE ? 0 : what;
+	if (w->wanted == 0)
+		return 0;
+	if ((what & CURL_POLL_IN) != 0)
+		events |= EV_READ;
+	if ((what & CURL_POLL_OUT) != 0)
+		events |= EV_WRITE;
+	/* -1 would be the end of all transfers; this one times out. */
+	if (events != 0 && watch_register(w, fd, events) == -1)
+		log_warn("socket %d cannot be watched", fd);
+	return 0;
 }
 
 /* CURLOPT_OPENSOCKETFUNCTION */
 static curl_socket_t
 socket_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	int *open_error = arg;
+	struct http_loop_state *state = arg;
 	int fd;
 
 	(void)purpose;
-	*open_error = EAFNOSUPPORT;
+	state->open_error = EAFNOSUPPORT;
 	if (address->family != AF_INET && address->family != AF_INET6)
 		return CURL_SOCKET_BAD;
 	fd = socket(address->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
 	    IPPROTO_TCP);
-	*open_error = fd == -1 ? errno : 0;
-	if (fd == -1)
-		return CURL_SOCKET_BAD;
-	if (watch_new(fd) == -1) {
-		*open_error = ENOMEM;
-		(void)close(fd);
-		return CURL_SOCKET_BAD;
-	}
-	return fd;
+	state->open_error = fd == -1 ? errno : 0;
+	/* Should one with this number have vanished without a word. */
+	watch_free(fd);
+	return fd == -1 ? CURL_SOCKET_BAD : fd;
 }
 
 /* CURLOPT_CLOSESOCKETFUNCTION */
 static int
 socket_close(void *arg, curl_socket_t fd)
 {
-	struct watch *w;
-
 	(void)arg;
-	w = fd >= 0 && fd < nwatches ? watches[fd] : NULL;
-	if (w != NULL) {
-		if (w->registered != 0)
-			(void)event_del(&w->event);
-		free(w);
-		watches[fd] = NULL;
-	}
-	socket_let_go(fd);
+	watch_free(fd);
+	(void)socket_let_go(fd);
 	return close(fd);
 }
 
 /* ---- transfers --------------------------------------------------------- */
+
+/* Sets how many idle connections each shard keeps. */
+static void
+keep_connections(unsigned int checks)
+{
+	unsigned int most;
+	unsigned int n;
+	unsigned int i;
+
+	/* Twice as many as checks, because the hash is not even. */
+	n = checks * 2 / nshards + 8;
+	most = max_connections / nshards;
+	for (i = 0; i < nshards; i++)
+		(void)curl_multi_setopt(shards[i].multi, CURLMOPT_MAXCONNECTS,
+		    (long)(n < most ? n : most));
+}
+
+void
+http_loop_expect(unsigned int checks)
+{
+	while (nshards < SHARDS && nshards * SHARD_CHECKS < checks)
+		nshards *= 2;
+	keep_connections(checks);
+}
 
 static void
 shard_init(struct shard *s)
@@ -311,25 +349,7 @@ http_loop_init(
 		fatalx("curl_global_init failed");
 	for (i = 0; i < SHARDS; i++)
 		shard_init(&shards[i]);
-	http_loop_expect(0);
-}
-
-void
-http_loop_expect(unsigned int checks)
-{
-	unsigned int most;
-	unsigned int n;
-	int i;
-
-	while (
-	    nshards < SHARDS && (unsigned int)nshards * SHARD_CHECKS < checks)
-		nshards *= 2;
-	/* Twice as many, because the hash is not even. */
-	most = max_connections / (unsigned int)nshards;
-	n = checks * 2 / (unsigned int)nshards + 8;
-	for (i = 0; i < nshards; i++)
-		(void)curl_multi_setopt(shards[i].multi, CURLMOPT_MAXCONNECTS,
-		    (long)(n < most ? n : most));
+	keep_connections(0);
 }
 
 /* FNV-1a */
@@ -340,14 +360,15 @@ choose_shard(const char *host, uint16_t port)
 
 	for (; *host != '\0'; host++)
 		hash = (hash ^ (unsigned char)*host) * 16777619U;
-	return (int)((hash ^ hash >> 16) % (unsigned int)nshards);
+	return (int)((hash ^ hash >> 16) % nshards);
 }
 
 void
-http_loop_adopt(CURL *easy, int *open_error)
+http_loop_adopt(CURL *easy, struct http_loop_state *state)
 {
 	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, socket_open);
-	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, open_error);
+	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, state);
+	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, state);
 	(void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, socket_close);
 }
 

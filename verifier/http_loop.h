@@ -20,17 +20,20 @@ struct event_base;
  * become many.
  */
 
+/* What the loop and the owner of a handle tell each other. */
+struct http_loop_state {
+	int open_error; /* errno where a socket cannot be made, else 0 */
+	int connected; /* set by the owner (CURLOPT_PREREQFUNCTION) */
+};
+
 /* A transfer has ended, and has been removed. */
-typedef void (*http_ended_fn)(CURL *, CURLcode, void *private_pointer);
+typedef void (*http_ended_fn)(struct http_loop_state *, CURLcode);
 
 /* fatal() on failure.  At most `connections` are kept open while idle. */
 void http_loop_init(
     struct event_base *, unsigned int connections, http_ended_fn);
-/*
- * Sets what the loop needs on a new handle.  *open_error becomes errno where
- * a socket cannot be made, and 0 when one is.
- */
-void http_loop_adopt(CURL *, int *open_error);
+/* Sets what the loop needs on a new handle: it takes CURLOPT_PRIVATE. */
+void http_loop_adopt(CURL *, struct http_loop_state *);
 /*
  * That many checks are there: as many connections are kept, and more shards
  * may be used (never fewer).

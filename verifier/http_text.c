@@ -28,7 +28,7 @@ last_part(const char *text)
 void
 http_note_error(struct http_run *run, CURLcode code)
 {
-	long error = run->open_error;
+	long error = run->state.open_error;
 
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		error = ETIMEDOUT;

@@ -23,7 +23,7 @@
 #define KEEP_GOOD (30 * SECOND)
 #define KEEP_BAD (1 * SECOND)
 #define SLOW (1 * SECOND) /* a lookup that took longer */
-#define PATIENCE 30 /* seconds until a resolver is given up */
+#define PATIENCE 60 /* seconds until a resolver is given up: see resolver.c */
 #define MAX_NAMES 16384 /* kept; those that are waited for come on top */
 
 enum name_state {

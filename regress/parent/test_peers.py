@@ -180,8 +180,8 @@ def test_log_flood(muster):
 def test_log_is_handed_on(muster):
     m = muster()
     manager = m.ready()
-    m.accept("relay").send(fakes.LOG, 0, u8(1) + text("relay")
-                           + text("line"))
+    relay = m.accept("relay")
+    relay.send(fakes.LOG, 0, u8(1) + text("relay") + text("line"))
     while True:     # the parent says something, too
         got = manager.receive(fakes.LOG)
         line = (got.take("B"), got.text(), got.text())

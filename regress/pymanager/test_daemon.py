@@ -154,7 +154,7 @@ def test_nothing_is_lost():
         "a": sh("seq 20000; echo err >&2; pwd; umask", verify="exited",
                 options={"environment_file": "env"}),
         "b": sh("echo b", options={"redirect_output": "b.log"})}}, "-l",
-        "own.log", "-v")
+        "own.log", "-w")
     (m.dir / "env").touch()
     with m:
         harness.wait_for("its end", lambda: not m.running())
@@ -166,6 +166,7 @@ def test_nothing_is_lost():
         assert said[-1].startswith("Process sh -c echo b exited with code 0") \
             or said[-2].startswith("Process sh -c echo b exited with code 0")
         assert (m.dir / "b.log").read_text() == "b\n"
-        assert "[INFO]" in (m.dir / "own.log").read_text()
+        assert "[DEBUG] " in (m.dir / "own.log").read_text()
+        assert "[" not in m.stdout_text()
 
 

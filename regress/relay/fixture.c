@@ -237,25 +237,35 @@ rig_start(struct rig *r)
 			send_journal(r, &r->streams[i]);
 }
 
+int
+rig_wait_end(struct rig *r)
+{
+	int status;
+
+	assert_int_equal(waitpid(r->relay, &status, 0), r->relay);
+	r->relay = -1;
+	drop_channel(&r->parent, &r->parent_fd);
+	drop_channel(&r->manager, &r->manager_fd);
+	drop_channel(&r->worker, &r->worker_fd);
+	return status;
+}
+
 void
 rig_kill(struct rig *r)
 {
 	int status;
 
 	assert_int_equal(kill(r->relay, SIGKILL), 0);
-	assert_int_equal(waitpid(r->relay, &status, 0), r->relay);
+	status = rig_wait_end(r);
 	/* It must not have ended by itself. */
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
 		fail_msg("the relay ended with status %x", status);
-	r->relay = -1;
-	drop_channel(&r->parent, &r->parent_fd);
-	drop_channel(&r->manager, &r->manager_fd);
-	drop_channel(&r->worker, &r->worker_fd);
 }
 
 int
 rig_setup(void **state)
 {
+	const char *tmp;
 	struct rig *r;
 	size_t i;
 
@@ -272,7 +282,10 @@ rig_setup(void **state)
 		r->streams[i].writer = -1;
 		r->streams[i].journal = -1;
 	}
-	(void)strlcpy(r->dir, "/tmp/muster-relay.XXXXXX", sizeof(r->dir));
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) */
+	tmp = getenv("TMPDIR");
+	assert_true(snprintf(r->dir, sizeof(r->dir), "%s/muster-relay.XXXXXX",
+			tmp != NULL ? tmp : "/tmp") < (int)sizeof(r->dir));
 	assert_non_null(mkdtemp(r->dir));
 	r->cells_fd = memfd_create("cells", MFD_CLOEXEC);
 	assert_true(r->cells_fd != -1);

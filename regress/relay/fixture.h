@@ -19,7 +19,7 @@
  */
 
 #define RIG_STREAMS 64
-#define RIG_SINKS 8
+#define RIG_SINKS 64
 #define RIG_ANSWERS 64
 #define RIG_CELLS 4096
 #define RIG_DRAINED 64
@@ -94,6 +94,8 @@ int rig_teardown(void **state);
 void rig_start(struct rig *);
 /* SIGKILL; all its channels are closed. */
 void rig_kill(struct rig *);
+/* The relay ends, or has ended, by itself: its wait status. */
+int rig_wait_end(struct rig *);
 void rig_connect_manager(struct rig *);
 void rig_connect_worker(struct rig *);
 

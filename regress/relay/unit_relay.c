@@ -533,15 +533,11 @@ test_bad_parent(void **state)
 				rig_run(r, 20);
 				(void)kill(r->relay, SIGKILL);
 			}
-			assert_int_equal(
-			    waitpid(r->relay, &status, 0), r->relay);
+			status = rig_wait_end(r);
 			if (WIFSIGNALED(status))
 				assert_int_equal(WTERMSIG(status), SIGKILL);
 			else
 				assert_int_equal(status, 0);
-			r->relay = -1;
-			imsgbuf_clear(&r->parent);
-			(void)close(r->parent_fd);
 			rig_start(r);
 		}
 	}

@@ -254,7 +254,6 @@ test_bad_journal(void **state)
 	struct rig *r = *state;
 	struct rig_stream *s;
 	uint64_t header[3] = {1, 0, 0};
-	int status;
 	size_t i;
 
 	r->may_end = 1;
@@ -269,9 +268,7 @@ test_bad_journal(void **state)
 		    sizeof(header));
 		rig_puts(r, s->writer, "x");
 		rig_run(r, 50);
-		assert_int_equal(waitpid(r->relay, &status, 0), r->relay);
-		assert_int_equal(status, 0);
-		r->relay = -1;
+		assert_int_equal(rig_wait_end(r), 0);
 		rig_forget_streams(r);
 		rig_start(r);
 	}

@@ -488,6 +488,17 @@ def test_ipv6(verifier, serve):
     assert verifier.once(f"http://a.b.LocalHost:{server.port}/").passed
 
 
+@pytest.mark.parametrize("host", [
+    "0x7f.1", "127.1", "2130706433", "0177.0.0.1", "127.0.0.1.",
+    "%6cocalhost", "LOCALHOST", "[::ffff:127.0.0.1]"])
+def test_forms_of_addresses(verifier, serve, host):
+    """However it is written: libcurl never looks for it by itself."""
+    server = serve(answers(response(200)))
+    a = verifier.once(f"http://{host}:{server.port}/", timeout=1000 * MS)
+    assert a.passed or a.detail
+    assert verifier.running()
+
+
 def test_no_proxy_of_the_environment(components, serve):
     import imsgpeer
     server = serve(answers(response(200)))

@@ -117,6 +117,7 @@ def test_http_to_a_tls_server(trusting, serve, authority):
     assert not a.passed and a.detail
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_old_protocol_is_refused(trusting, serve, authority):
     context = authority.context("good", GOOD)
     context.minimum_version = ssl.TLSVersion.TLSv1
