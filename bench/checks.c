@@ -200,14 +200,15 @@ end_verifier(struct program *p)
 /* ---- checks ------------------------------------------------------------ */
 
 static void
-start_check(struct program *p, uint32_t id, const char *url, uint64_t interval)
+start_check(struct program *p, uint32_t id, enum check_mode mode,
+    const char *url, uint64_t interval)
 {
 	struct wire w;
 	unsigned int i;
 
 	wire_init(&w);
 	wire_put_u8(&w, CHECK_HTTP);
-	wire_put_u8(&w, CHECK_FOR_EVER);
+	wire_put_u8(&w, (uint8_t)mode);
 	wire_put_u8(&w, 0);
 	wire_put_u8(&w, 0);
 	wire_put_u64(&w, interval);
@@ -298,12 +299,12 @@ measure(const struct measure *m, const char *verifier, uint16_t port,
 	for (i = 0; i < m->checks; i++) {
 		(void)snprintf(url, sizeof(url), "http://127.0.%u.%u:%u/",
 		    1 + i / 250, 1 + i % 250, port);
-		start_check(&p, i + 1, url, m->interval);
+		start_check(&p, i + 1, CHECK_FOR_EVER, url, m->interval);
 	}
 	for (i = 0; i < m->dead; i++) {
 		(void)snprintf(url, sizeof(url), "http://127.1.%u.%u:%u/",
 		    1 + i / 250, 1 + i % 250, dead_port);
-		start_check(&p, 100000 + i, url, 1000 * MS);
+		start_check(&p, 100000 + i, CHECK_FOR_EVER, url, 1000 * MS);
 	}
 	send_all(&p.manager);
 	/* Connections are made, and the first part of an interval is over. */
@@ -432,7 +433,7 @@ delay(const char *verifier, uint16_t port, uint16_t dead_port, unsigned int n)
 	for (i = 0; i < n; i++) {
 		(void)snprintf(url, sizeof(url), "http://127.1.%u.%u:%u/",
 		    1 + i / 250, 1 + i % 250, dead_port);
-		start_check(&p, 1 + i, url, 1000 * MS);
+		start_check(&p, 1 + i, CHECK_FOR_EVER, url, 1000 * MS);
 	}
 	send_all(&p.manager);
 	collect(&p, 1.5, &good, &bad);
@@ -440,7 +441,7 @@ delay(const char *verifier, uint16_t port, uint16_t dead_port, unsigned int n)
 		(void)snprintf(
 		    url, sizeof(url), "http://127.0.1.%u:%u/", 1 + i, port);
 		delays[i] = clock_now(CLOCK_MONOTONIC);
-		start_check(&p, 100000 + i, url, 86400 * 1000 * MS);
+		start_check(&p, 100000 + i, CHECK_UNTIL_PASSED, url, 1000 * MS);
 		send_all(&p.manager);
 		await(&p, 100000 + i);
 		delays[i] = (clock_now(CLOCK_MONOTONIC) - delays[i]) * 1000;

@@ -25,7 +25,7 @@
 #include <bsd/stdlib.h>
 
 #define LINE 100
-#define MAX_BLOCK (1024 * 1024)
+#define MAX_BLOCK (1024UL * 1024)
 #define LIFE 1800 /* seconds: it outlives no measurement by much */
 
 static int report_fd;

@@ -17,7 +17,7 @@
 
 #include <bsd/stdlib.h>
 
-#define BUFFER (256 * 1024)
+#define BUFFER 262144 /* bytes; of the pipes, too */
 #define EVENTS 64
 
 struct copy {
@@ -26,6 +26,7 @@ struct copy {
 };
 
 static char buffer[BUFFER];
+static struct copy *all;
 
 static void
 begin(struct copy *c, const char *fd, const char *file, int ep)
@@ -66,7 +67,6 @@ main(int argc, char **argv)
 {
 	struct epoll_event ev[EVENTS];
 	struct copy *c;
-	struct copy *all;
 	int left;
 	int ep;
 	int i;

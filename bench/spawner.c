@@ -65,6 +65,7 @@ child_main(void *arg)
 	(void)setsid();
 	(void)dup2(f->fd, STDOUT_FILENO);
 	(void)sigemptyset(&none);
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)execv(f->words[0], f->words);
 	_exit(127);
@@ -106,8 +107,8 @@ start(struct process *p)
 		err(1, "clone");
 }
 
-/* Reaps; those that ended are started again unless all is to end. */
-static void
+/* Reaps; they are started again unless all is to end.  1 if none is left. */
+static int
 reap(int ending)
 {
 	unsigned int i;
@@ -120,8 +121,7 @@ reap(int ending)
 					start(&processes[i]);
 				break;
 			}
-	if (pid == -1 && errno == ECHILD && ending)
-		exit(0);
+	return pid == -1 && errno == ECHILD;
 }
 
 static void
@@ -144,7 +144,8 @@ run(int signals)
 			ending = 1;
 			stop_all();
 		}
-		reap(ending);
+		if (reap(ending))
+			return;
 	}
 	err(1, "signalfd");
 }
@@ -190,6 +191,7 @@ main(int argc, char **argv)
 	prepare(argv[2], argv[3]);
 	/* None is handled by what shares our memory. */
 	(void)sigfillset(&set);
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
 	(void)sigprocmask(SIG_SETMASK, &set, NULL);
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGCHLD);
@@ -204,5 +206,5 @@ main(int argc, char **argv)
 		start(&processes[i]);
 	}
 	run(signals);
-	return 1;
+	return 0;
 }

@@ -161,7 +161,8 @@ int verb_help(int argc, char **argv);
 
 /* ---- text.c: what may be shown ----------------------------------------- */
 
-/* Takes up LC_CTYPE; C.UTF-8 where the environment names no locale. */
+/* Takes up LC_CTYPE; C.UTF-8 where the environment names no locale, or one
+ * that is not there. */
 void text_locale(void);
 int text_is_utf8(void);
 

@@ -58,6 +58,8 @@ take_event(struct feed *f, const char *line, size_t len)
 static void
 keep(struct feed *f, const char *s, size_t len)
 {
+	if (len == 0)
+		return;
 	if (f->line_len + len > f->line_size) {
 		f->line_size = f->line_len + len + 4096;
 		f->line = xreallocarray(f->line, f->line_size, 1);

@@ -66,6 +66,8 @@ put_bytes(
 static void
 hold(struct printer *p, const char *s, size_t len)
 {
+	if (len == 0)
+		return;
 	if (p->held_len + len > p->held_size) {
 		p->held_size = p->held_len + len + 256;
 		p->held = xreallocarray(p->held, p->held_size, 1);

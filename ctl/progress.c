@@ -80,8 +80,6 @@ progress_change(struct progress *p, size_t i, const struct process *process)
 	free(row->detail);
 	row->word = xstrdup(word);
 	row->detail = detail;
-	if (row->since == 0)
-		row->since = monotonic();
 	if (changed)
 		print_change(p, row);
 }
@@ -106,7 +104,11 @@ put_row(const struct progress *p, const struct progress_row *row, size_t width,
 	char buf[AGE_SIZE];
 	char *text;
 	double until;
+	size_t left;
 
+	/* A mark, the label and the blanks between them. */
+	left = width + 5;
+	left = (size_t)columns > left ? (size_t)columns - left : 0;
 	until = row->until != 0 ? row->until : monotonic();
 	mark = row->until != 0 ? (row->good ? "✔" : "✘") :
 	    row->since != 0    ? wheel[p->turn % 8] :
@@ -120,7 +122,7 @@ put_row(const struct progress *p, const struct progress_row *row, size_t width,
 	for (width -= text_put(stderr, row->label, width); width > 0; width--)
 		(void)fputc(' ', stderr);
 	(void)fputs("  ", stderr);
-	(void)text_put(stderr, text, columns > 40 ? (size_t)columns - 32 : 8);
+	(void)text_put(stderr, text, left);
 	(void)fputs("\033[K\n", stderr);
 	free(text);
 }

@@ -45,7 +45,10 @@ look(struct restart *r, struct one *one)
 		json_decref(one->document);
 	one->document = document;
 	one->now = p;
-	progress_change(&r->progress, one->row, &p);
+	/* Before it has begun, how it was is no news. */
+	if (p.generation != one->before->generation ||
+	    strcmp(p.state, one->before->state) != 0)
+		progress_change(&r->progress, one->row, &p);
 }
 
 /* ---- what is told
@@ -312,7 +315,7 @@ restart_all(struct process **list, size_t n)
 		memset(&one, 0, sizeof(one));
 		one.before = list[i];
 		one.row = i;
-		one.began = monotonic();
+		one.began = r.progress.rows[i].since = monotonic();
 		code = restart_one(&r, &one);
 		if (one.document != NULL)
 			json_decref(one.document);

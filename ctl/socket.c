@@ -379,9 +379,10 @@ is_socket_name(const char *name)
 	return len > 5 && strcmp(name + len - 5, ".sock") == 0;
 }
 
-/* Sockets of one directory that answer; their paths are to be freed. */
+/* Sockets of one directory that answer, or refuse us; their paths are to be
+ * freed. */
 static void
-scan_dir(const char *dir, char **found, size_t *n)
+scan_dir(const char *dir, int refuse, char **found, size_t *n)
 {
 	struct dirent *entry;
 	char path[MAX_SOCKET_PATH];
@@ -396,10 +397,26 @@ scan_dir(const char *dir, char **found, size_t *n)
 		    snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) >=
 			(int)sizeof(path))
 			continue;
-		if (answers(path) || errno == EACCES)
+		if (refuse ? !answers(path) && errno == EACCES : answers(path))
 			found[(*n)++] = xstrdup(path);
 	}
 	(void)closedir(d);
+}
+
+/* Sockets that answer: ours, or else root's, or else those that refuse. */
+static size_t
+scan(const struct dirs *dirs, char **found)
+{
+	size_t i;
+	size_t n;
+	int refuse;
+
+	n = 0;
+	for (refuse = 0; refuse < 2 && n == 0; refuse++)
+		for (i = 0; i < dirs->n; i++)
+			if (!dirs->system[i] || n == 0)
+				scan_dir(dirs->path[i], refuse, found, &n);
+	return n;
 }
 
 /* The only one that runs. */
@@ -410,30 +427,30 @@ locate_running(const struct dirs *dirs, int loud)
 	size_t i;
 	size_t n;
 
-	n = 0;
-	for (i = 0; i < dirs->n; i++)
-		scan_dir(dirs->path[i], found, &n);
+	n = scan(dirs, found);
 	if (n > 1 && loud)
 		complain("several instances run; say which with -s or -f:");
+	if (n == 1) {
+		(void)strlcpy(endpoint.path, found[0], sizeof(endpoint.path));
+		endpoint.guarded = 1;
+		free(endpoint.file);
+		endpoint.file = NULL;
+	}
 	for (i = 0; i < n; i++) {
 		if (n > 1 && loud)
 			complain("  %s", found[i]);
-		if (n == 1) {
-			(void)strlcpy(
-			    endpoint.path, found[0], sizeof(endpoint.path));
-			endpoint.guarded = 1;
-			free(endpoint.file);
-			endpoint.file = NULL;
-		}
 		free(found[i]);
 	}
-	if (n == 0 && endpoint.file == NULL && loud)
+	if (n > 1)
+		return CTL_USAGE;
+	/* Else the system's is the one that is not there. */
+	if (n == 1 || endpoint.file != NULL)
+		return CTL_OK;
+	if (loud)
 		complain("no musterd runs, as far as %s tells; to start one: "
 			 "musterd -d -f FILE",
 		    dirs->path[0]);
-	return n > 1                        ? CTL_USAGE :
-	    n == 0 && endpoint.file == NULL ? CTL_UNREACHABLE :
-					      CTL_OK;
+	return CTL_UNREACHABLE;
 }
 
 static int

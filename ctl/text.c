@@ -31,7 +31,9 @@ text_locale(void)
 			wanted = "";
 	}
 	/* NOLINTBEGIN(concurrency-mt-unsafe) there are no threads */
-	(void)setlocale(LC_CTYPE, wanted);
+	if (setlocale(LC_CTYPE, wanted) == NULL)
+		/* One that is not installed here, as ssh(1) brings it. */
+		(void)setlocale(LC_CTYPE, "C.UTF-8");
 	utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 	/* NOLINTEND(concurrency-mt-unsafe) */
 }

@@ -42,26 +42,28 @@ run_musterd(const char *const *arguments, char **command)
 {
 	char **argv;
 	size_t i;
-	size_t k;
 	size_t n;
 
 	for (n = 0; arguments[n] != NULL; n++)
 		;
-	for (k = 0; command[k] != NULL; k++)
+	for (i = 0; command[i] != NULL; i++)
 		;
-	argv = xreallocarray(NULL, n + k + 3, sizeof(*argv));
-	argv[0] = find_musterd();
-	for (i = 0; i < n; i++)
-		argv[i + 1] = xstrdup(arguments[i]);
-	n++;
-	if (k > 0)
+	argv = xreallocarray(NULL, n + i + 3, sizeof(*argv));
+	n = 0;
+	argv[n++] = find_musterd();
+	for (i = 0; arguments[i] != NULL; i++)
+		argv[n++] = xstrdup(arguments[i]);
+	if (command[0] != NULL)
 		argv[n++] = xstrdup("--");
-	for (i = 0; i < k; i++)
-		argv[n++] = command[i];
+	for (i = 0; command[i] != NULL; i++)
+		argv[n++] = xstrdup(command[i]);
 	argv[n] = NULL;
 	(void)fflush(stdout);
 	(void)execvp(argv[0], argv);
 	complain("%s: %s", argv[0], reason(errno));
+	for (i = 0; i < n; i++)
+		free(argv[i]);
+	free(argv);
 	return CTL_FAILED;
 }
 

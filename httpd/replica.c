@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -305,6 +306,7 @@ got_sequence(struct wire_reader *r)
 		memset(&coming, 0, sizeof(coming));
 		snapshot = 0;
 		replica.complete = 1;
+		(void)malloc_trim(0); /* what the burst has left */
 		listen_start();
 	}
 	api_v1_ready_changed();

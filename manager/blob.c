@@ -107,6 +107,7 @@ blob_global(void)
 	wire_put_u8(&w, (uint8_t)mgr.exit_code);
 	wire_put_u8(&w, (uint8_t)mgr.launch_failed);
 	wire_put_u8(&w, (uint8_t)mgr.named);
+	wire_put_u32(&w, mgr.signals);
 	wire_put_u64(&w, mgr.sequence);
 	send_blob(BLOB_GLOBAL, &w);
 	wire_free(&w);
@@ -182,6 +183,7 @@ blob_read_global(const void *data, size_t len)
 	mgr.exit_code = wire_get_u8(&r);
 	mgr.launch_failed = wire_get_u8(&r);
 	mgr.named = wire_get_bool(&r);
+	mgr.signals = mgr.replayed = wire_get_u32(&r);
 	/* More than the one before can have published. */
 	mgr.sequence = wire_get_u64(&r) + (UINT64_C(1) << 32);
 	return wire_end(&r);

@@ -195,9 +195,10 @@ problem_add(struct config_report *r, enum severity severity,
 	p = report_room(r, severity);
 	if (severity != WARNING)
 		r->errors++;
-	if (severity == ERROR && r->fatal++ == 0)
-		r->code = code;
-	else if (severity == STRICT_ERROR && r->errors == 1)
+	r->fatal += severity == ERROR;
+	/* The first error of a start decides, else the first of all. */
+	if ((severity == ERROR && r->fatal == 1) ||
+	    (severity == STRICT_ERROR && r->errors == 1))
 		r->code = code;
 	if (p == NULL)
 		return;

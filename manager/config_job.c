@@ -1,6 +1,5 @@
 #include <sys/resource.h>
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,69 +48,6 @@ set_job_graceful(struct loader *l, const struct key *k, void *target,
 	((struct job_config *)target)->own_stop = 1;
 	if (value_duration(l, n, &l->job_graceful) == 0)
 		l->graceful = n;
-}
-
-/* ---- environment ---------------------------------------------------- */
-
-static int
-variable_name(const char *s, size_t len)
-{
-	return len > 0 && memchr(s, '=', len) == NULL;
-}
-
-/* NAME=VALUE, of the configuration's memory; 0, or -1: no more fit. */
-static int
-add_variable(struct loader *l, struct job_config *c, const struct doc_node *n,
-    char *text)
-{
-	struct word w;
-
-	if (strlen(text) >= MAX_STRING) {
-		config_error(l, n, "name and value are longer than %lu bytes",
-		    MAX_STRING - 1UL);
-		return 0;
-	}
-	word_make(l, n, text, &w);
-	return words_append(l, n, &c->environment, &w);
-}
-
-void
-set_environment(struct loader *l, const struct key *k, void *target,
-    const struct doc_node *n)
-{
-	const struct doc_node *item;
-	struct job_config *c;
-	char *s;
-
-	(void)k;
-	c = target;
-	for (item = doc_first(n); item != NULL; item = doc_next(item)) {
-		s = value_string(l, item);
-		if (s == NULL)
-			continue;
-		if (n->kind == DOC_OBJECT) {
-			if (!variable_name(item->key, strlen(item->key))) {
-				config_error_key(l, item,
-				    "no name of an environment variable");
-				continue;
-			}
-			s = config_printf(l->config, "%s=%s", item->key, s);
-		} else if (strchr(s, '=') == NULL || s[0] == '=') {
-			config_error(l, item, "want NAME=VALUE");
-			continue;
-		}
-		if (add_variable(l, c, item, s) == -1)
-			return;
-	}
-}
-
-void
-set_environment_file(struct loader *l, const struct key *k, void *target,
-    const struct doc_node *n)
-{
-	(void)k;
-	((struct job_config *)target)->environment_file =
-	    value_bounded(l, n, "a path", PATH_MAX);
 }
 
 /* ---- identity ------------------------------------------------------- */
@@ -587,6 +523,8 @@ read_job(struct loader *l, const struct doc_node *n)
 	read_words(l, c, n);
 	read_output(l, c);
 	read_stop(l, c);
+	if (c->clear_environment)
+		environment_minimal(l, c, n);
 	c->command_line = words_joined(l, &c->words);
 	list = config_array(l->config, l->config->jobs, l->config->njobs,
 	    sizeof(struct job_config *));

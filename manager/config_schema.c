@@ -181,9 +181,10 @@ add_key(json_t *properties, const struct key *k)
 
 	j = key_schema(k);
 	(void)json_object_set(properties, k->name, j);
-	for (i = 0; k->name[i] != '\0' && i < sizeof(other) - 1; i++)
-		other[i] = k->name[i] == '-' ? '_' : k->name[i];
-	other[i] = '\0';
+	(void)snprintf(other, sizeof(other), "%s", k->name);
+	for (i = 0; other[i] != '\0'; i++)
+		if (other[i] == '-')
+			other[i] = '_';
 	if (strcmp(other, k->name) != 0)
 		(void)json_object_set(properties, other, j);
 	json_decref(j);

@@ -271,6 +271,12 @@ void set_ca(
 void set_verify_kind(
     struct loader *, const struct key *, void *, const struct doc_node *);
 
+/* ---- config_environment.c ------------------------------------------- */
+
+/* PATH, HOME, USER, SHELL and LANG, unless the job gives them. */
+void environment_minimal(
+    struct loader *, struct job_config *, const struct doc_node *);
+
 /* ---- config_verify.c, config_url.c: what `verify` and `verifier` share */
 
 /* A new verifier of the job with its defaults; NULL when reported. */

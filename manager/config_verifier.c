@@ -158,7 +158,7 @@ verifier_one(struct loader *l, struct job_config *c, const struct doc_node *n)
 		config_error(l, n,
 		    "Missing verifier type for verifier of process %s.",
 		    c->name);
-	if (l->report->errors != errors)
+	if (type == NULL || l->report->errors != errors)
 		return;
 	v = verify_add(l, c, n);
 	if (v == NULL)

@@ -46,9 +46,9 @@ console_print(int number, const char *fmt, ...)
 }
 
 void
-console_flush(uint32_t id)
+console_flush(enum flush what)
 {
-	(void)manager_send(IMSG_CONSOLE_FLUSH, id, NULL);
+	(void)manager_send(IMSG_CONSOLE_FLUSH, (uint32_t)what, NULL);
 }
 
 void

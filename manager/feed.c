@@ -1,7 +1,8 @@
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <bsd/stdlib.h>
-#include <string.h>
 
 #include <event2/event.h>
 
@@ -162,13 +163,17 @@ put_strings(struct wire *w, const struct strings *s)
 static void
 put_config(struct wire *w)
 {
+	char uid[16];
+
+	(void)snprintf(uid, sizeof(uid), "%u", mgr.snapshot->uid);
 	wire_put_str(w, MUSTER_VERSION);
 	wire_put_str(w, mgr.snapshot->boot);
 	wire_put_u32(w, mgr.snapshot->pid);
 	wire_put_i64(w, (int64_t)mgr.snapshot->started_wall);
 	wire_put_u32(w, mgr.snapshot->uid);
 	wire_put_str(w, mgr.snapshot->directory);
-	wire_put_str(w, mgr.snapshot->user);
+	wire_put_str(
+	    w, mgr.snapshot->user[0] != '\0' ? mgr.snapshot->user : uid);
 	put_numbers(w, &mgr.config->http.allow_users);
 	put_numbers(w, &mgr.config->http.allow_groups);
 	put_strings(w, &mgr.config->http.allow_hosts);

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,11 +19,14 @@
  * start-parallel processes are on the way at once.
  */
 
+#define RUNNER_PATIENCE 2 /* seconds that the command waits for the display */
+
 static size_t next_job; /* in file order: the first not launched */
 static size_t next_check; /* the first whose processes are not all up */
 static uint32_t group;
 static uint32_t barrier; /* asked for, 0 none */
 static struct job *runner_job;
+static struct event *runner_patience;
 
 static void
 want_job(struct job *job)
@@ -53,6 +57,7 @@ void
 launch_adopt(void)
 {
 	want_jobs();
+	launch_flushed();
 	if (mgr.phase != PHASE_LAUNCHING)
 		return;
 	if (mgr.launch_failed)
@@ -259,18 +264,48 @@ launch_graph(void)
 
 /* ---- the end of the launch ------------------------------------------ */
 
+void
+launch_flushed(void)
+{
+	if (runner_patience != NULL)
+		event_free(runner_patience);
+	runner_patience = NULL;
+	if (runner_job != NULL && !runner_job->launched &&
+	    mgr.phase == PHASE_RUNNING)
+		launch_job(runner_job);
+}
+
+static void
+patience_cb(int fd, short ev, void *arg)
+{
+	(void)fd;
+	(void)ev;
+	(void)arg;
+	launch_flushed();
+}
+
 static void
 launch_done(void)
 {
+	struct timeval tv = {RUNNER_PATIENCE, 0};
+
 	mgr.phase = PHASE_RUNNING;
 	feed_status_changed();
 	blob_global();
 	progress_end();
 	notify_ready();
+	(void)malloc_trim(0); /* what the burst has left */
 	if (mgr.snapshot->flags & SNAPSHOT_DAEMON_WAIT)
 		manager_daemon_ready(0);
-	if (runner_job != NULL)
-		launch_job(runner_job);
+	if (runner_job == NULL)
+		return;
+	/* The command writes by itself, and must not meet the display. */
+	runner_patience = evtimer_new(mgr.base, patience_cb, NULL);
+	if (mgr.relay == NULL || runner_patience == NULL ||
+	    evtimer_add(runner_patience, &tv) == -1)
+		launch_flushed();
+	else
+		console_flush(FLUSH_RUNNER);
 }
 
 void

@@ -278,7 +278,10 @@ relay_message(struct channel *c, struct imsg *imsg, void *arg)
 		tail_done(imsg_get_id(imsg), data, len);
 		return 0;
 	case IMSG_CONSOLE_FLUSHED:
-		shutdown_flushed();
+		if (imsg_get_id(imsg) == FLUSH_RUNNER)
+			launch_flushed();
+		else
+			shutdown_flushed();
 		return 0;
 	default:
 		return -1;
@@ -496,8 +499,8 @@ got_exited(struct wire_reader *r)
 	leftover = wire_get_bool(r);
 	if (wire_end(r) == -1)
 		return -1;
-	manager_ack(id, generation);
 	if (id >= PROBE_IDS) {
+		manager_ack(id, generation);
 		if (leftover)
 			probe_kill(id, generation);
 		verify_probe_ended(id, status, STAGE_NONE, 0);
@@ -510,6 +513,8 @@ got_exited(struct wire_reader *r)
 	p->ended_at = ended;
 	p->leftover = (uint8_t)leftover;
 	process_event(p, EVENT_EXITED);
+	if (!p->undrained) /* old news: nobody will tell it */
+		manager_ack(id, generation);
 	return 0;
 }
 
@@ -588,6 +593,19 @@ reload(void)
 	(void)manager_send(IMSG_RELOAD, 0, NULL);
 }
 
+/* The parent tells each new manager of all signals that ask for the end. */
+static void
+asked_to_end(int signal)
+{
+	if (mgr.replayed > 0) {
+		mgr.replayed--;
+		return;
+	}
+	mgr.signals++;
+	end_by_signal(signal);
+	blob_global();
+}
+
 static int
 got_signal(struct wire_reader *r)
 {
@@ -602,7 +620,7 @@ got_signal(struct wire_reader *r)
 	case SIGTERM:
 	case SIGINT:
 	case SIGQUIT:
-		end_by_signal(signal);
+		asked_to_end(signal);
 		break;
 	case SIGHUP:
 		if (hangup)

@@ -135,6 +135,8 @@ struct manager {
 	struct process **processes; /* sorted by id */
 	uint32_t nprocesses;
 	int named; /* blobs have names: after a reload */
+	uint32_t signals; /* TERM, INT, QUIT that were taken */
+	uint32_t replayed; /* of those, what the parent tells again */
 	uint64_t sequence;
 	uint64_t *page; /* shared sequence number */
 	struct job *runner; /* the -x command, NULL none */
@@ -238,6 +240,8 @@ void launch_continue(void);
 void launch_run(void);
 void launch_process_failed(struct process *, const char *why);
 void launch_barrier_done(uint32_t id);
+/* What was to be shown before the command of -x has been written. */
+void launch_flushed(void);
 /* NULL if all jobs reached their state, else a text of what is missing. */
 const char *launch_missing(char *buf, size_t size);
 
@@ -259,7 +263,12 @@ int shutting_down(void);
 void console_print(int number, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void console_bytes(int number, const void *, size_t);
-void console_flush(uint32_t id);
+/* Answered when all before it has been written. */
+enum flush {
+	FLUSH_RUNNER = 1,
+	FLUSH_LAST,
+};
+void console_flush(enum flush);
 /* "[INFO] …" and so on, by verbosity, to the log file or the console. */
 void console_log(int level, const char *program, const char *text);
 void console_report(const struct config_report *, int number);

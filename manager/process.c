@@ -447,12 +447,15 @@ publish_exit(struct process *p)
 	p->ended = 1;
 	p->pid = 0;
 	process_touch(p);
-	if (p->job->hidden)
-		return;
-	if (mgr.config->messages & MESSAGE_PROCESS_EXIT)
-		console_print(1, "Process %s exited with code %d\n",
-		    p->job->config->command_line, process_code(p->status));
-	progress_process(p);
+	if (!p->job->hidden) {
+		if (mgr.config->messages & MESSAGE_PROCESS_EXIT)
+			console_print(1, "Process %s exited with code %d\n",
+			    p->job->config->command_line,
+			    process_code(p->status));
+		progress_process(p);
+	}
+	/* Not before it is told: the next manager would take it for told. */
+	manager_ack(p->id, p->generation);
 }
 
 void

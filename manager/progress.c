@@ -26,6 +26,15 @@ on_terminal(void)
 	    mgr.snapshot->columns > 20;
 }
 
+/* It will not be verified. */
+static int
+has_failed(const struct process *p)
+{
+	return !p->listed && p->verification == NULL &&
+	    (p->state == STATE_RUNNING || p->state == STATE_EXITED ||
+		p->state == STATE_FAILED);
+}
+
 static const char *
 mark(const struct process *p)
 {
@@ -34,14 +43,9 @@ mark(const struct process *p)
 
 	if (p->listed)
 		return "✔";
-	switch (p->state) {
-	case STATE_WAITING:
-		return "·";
-	case STATE_FAILED:
+	if (has_failed(p))
 		return "✘";
-	default:
-		return wheel[turn % 8];
-	}
+	return p->state == STATE_WAITING ? "·" : wheel[turn % 8];
 }
 
 static const char *
@@ -49,6 +53,8 @@ word(const struct process *p)
 {
 	if (p->listed)
 		return p->job->config->nverifiers > 0 ? "verified" : "started";
+	if (has_failed(p))
+		return "failed";
 	if (p->state == STATE_STARTING)
 		return "waiting";
 	return process_state_name(p->state);

@@ -12,7 +12,6 @@
  */
 
 #define FLUSH_PATIENCE 2 /* seconds for the last texts */
-#define LAST_FLUSH 0xffffffffU
 
 static struct event *patience;
 
@@ -143,5 +142,5 @@ shutdown_check(void)
 		quit();
 		return;
 	}
-	console_flush(LAST_FLUSH);
+	console_flush(FLUSH_LAST);
 }

@@ -60,7 +60,9 @@ plain(char c)
 {
 	if (c == '_')
 		return '-';
-	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+	if (c >= 'A' && c <= 'Z')
+		c |= 0x20;
+	return c;
 }
 
 static unsigned int

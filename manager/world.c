@@ -87,36 +87,36 @@ forget_probe(uint32_t id, uint32_t generation, uint8_t state)
 static int
 read_proc(struct wire_reader *in)
 {
-	struct record r;
-	struct record *to;
+	struct record *r;
+	uint32_t generation;
+	uint32_t id;
+	uint8_t state;
 
-	memset(&r, 0, sizeof(r));
-	r.id = wire_get_u32(in);
-	r.generation = wire_get_u32(in);
+	id = wire_get_u32(in);
+	generation = wire_get_u32(in);
 	(void)wire_get_u32(in); /* entry: of the table that was */
 	(void)wire_get_u32(in); /* instance */
-	r.slot_state = wire_get_u8(in);
-	r.pid = wire_get_i32(in);
-	r.started = wire_get_u64(in);
-	r.status = wire_get_i32(in);
-	r.ended = wire_get_u64(in);
-	r.stage = wire_get_u8(in);
-	r.error = wire_get_i32(in);
-	r.leftover = (uint8_t)wire_get_bool(in);
-	r.slot = wire_get_u32(in);
-	if (wire_end(in) == -1 || r.id == 0)
+	state = wire_get_u8(in);
+	if (id == 0)
 		return -1;
-	if (r.id >= PROBE_IDS) {
-		forget_probe(r.id, r.generation, r.slot_state);
+	if (id >= PROBE_IDS) {
+		forget_probe(id, generation, state);
 		return 0;
 	}
-	to = record_of(r.id);
-	r.entry = to->entry;
-	r.has_blob = to->has_blob;
-	r.blob = to->blob;
-	r.seen = 1;
-	*to = r;
-	return 0;
+	r = record_of(id);
+	r->seen = 1;
+	r->generation = generation;
+	r->slot_state = state;
+	r->pid = wire_get_i32(in);
+	r->started = wire_get_u64(in);
+	r->status = wire_get_i32(in);
+	r->ended = wire_get_u64(in);
+	r->stage = wire_get_u8(in);
+	r->error = wire_get_i32(in);
+	r->leftover = (uint8_t)wire_get_bool(in);
+	r->slot = wire_get_u32(in);
+	/* The tree owns it. */
+	return wire_end(in); /* NOLINT(clang-analyzer-unix.Malloc) */
 }
 
 static int
@@ -269,7 +269,6 @@ adopt_process(struct process *p, const struct record *r)
 		p->ended_at = r->ended;
 		p->leftover = r->leftover;
 		process_event(p, EVENT_EXITED);
-		manager_ack(p->id, p->generation);
 		break;
 	default: /* idle: the end was acknowledged */
 		p->status = r->status;

@@ -130,7 +130,7 @@ exec_child(const struct child *c, int fd, pid_t own)
 		(void)dup2(STDIN_FILENO, STDERR_FILENO);
 	closefrom(COMPONENT_FD + 1);
 	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	signal_mask(&none);
 	(void)execve(path, argv, env);
 	_exit(127);
 }

@@ -64,11 +64,11 @@ void
 guard_remove(void)
 {
 	cgroup_remove_all();
-	if (options.check)
+	if (options['n'] != NULL)
 		return;
 	(void)unlink(instance.socket);
-	if (options.pidfile != NULL)
-		(void)unlink(options.pidfile);
+	if (options['p'] != NULL)
+		(void)unlink(options['p']);
 	/* Still locked: nobody can have taken it over. */
 	(void)unlink(instance.lockfile);
 }
@@ -176,23 +176,17 @@ guard_wait(pid_t pid, int fd, int signals, int *ready, int *status)
 int
 guard_run(pid_t pid, int fd, int ready)
 {
-	static const int wanted[] = {
-	    SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
 	sigset_t set;
-	size_t i;
 	int signals;
 	int status;
 
-	(void)sigemptyset(&set);
-	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-		if (wanted[i] != SIGHUP || !instance.ignored_hup)
-			(void)sigaddset(&set, wanted[i]);
+	signal_wanted(&set);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals == -1)
 		fatal("signalfd");
 	(void)sigaddset(&set, SIGPIPE);
 	(void)sigaddset(&set, SIGTTOU);
-	(void)sigprocmask(SIG_SETMASK, &set, NULL);
+	signal_mask(&set);
 	status = 1;
 	guard_wait(pid, fd, signals, &ready, &status);
 	while (guard_message(fd, &ready) > 0)

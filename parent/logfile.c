@@ -33,22 +33,16 @@ send_sink(const struct entry *e, uint32_t flags)
 static int
 open_entry(const struct table *t, struct entry *e, int truncated)
 {
-	struct wire_reader r;
+	struct file_entry file;
 	struct stat st;
-	char path[PATH_MAX];
-	uint32_t mode;
 	int fd;
 
-	wire_read(&r, e->data, e->len);
-	wire_get_string(&r, path, sizeof(path));
-	(void)wire_get_bool(&r);
-	mode = wire_get_u32(&r);
-	if (cred_enter(&t->creds[e->cred]) == -1)
+	if (file_read(e, &file) == -1 || cred_enter(&t->creds[e->cred]) == -1)
 		return -1;
-	fd = open(path,
+	fd = open(file.path,
 	    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK |
 		O_CLOEXEC | O_NOCTTY,
-	    (mode_t)mode);
+	    (mode_t)file.mode);
 	cred_leave(&t->creds[e->cred]);
 	if (fd == -1)
 		return -1;
@@ -75,17 +69,12 @@ fail:
 int
 logfile_use(const struct slot *s, uint32_t entry)
 {
-	struct wire_reader r;
+	struct file_entry file;
 	struct entry *e;
-	size_t len;
-	int append;
 
 	e = table_entry(parent.table, entry, ENTRY_LOGFILE);
-	if (e == NULL)
+	if (e == NULL || file_read(e, &file) == -1)
 		return -1;
-	wire_read(&r, e->data, e->len);
-	(void)wire_get_view(&r, PATH_MAX, &len);
-	append = wire_get_bool(&r);
 	e = &parent.table->entries[e->first];
 	/* Another instance, or another process of the same file. */
 	if (e->user == 0)
@@ -94,8 +83,8 @@ logfile_use(const struct slot *s, uint32_t entry)
 		e->flags |= ENTRY_IS_SHARED;
 	if (e->sink == 0)
 		e->sink = ++last_sink;
-	if (e->fd == -1 || !append)
-		return open_entry(parent.table, e, !append);
+	if (e->fd == -1 || !file.append)
+		return open_entry(parent.table, e, !file.append);
 	if (e->user != s->process) /* the flags may have changed */
 		send_sink(e, 0);
 	return 0;
@@ -115,7 +104,7 @@ logfile_sink(uint32_t entry)
 void
 logfile_seal(struct table *t, const struct table *old)
 {
-	struct wire_reader r;
+	struct file_entry file;
 	struct entry *e;
 	uint32_t i;
 	uint32_t j;
@@ -130,10 +119,8 @@ logfile_seal(struct table *t, const struct table *old)
 			e->sink = old->entries[j].sink;
 			e->user = old->entries[j].user;
 			e->flags |= old->entries[j].flags & ENTRY_IS_SHARED;
-		} else if (!(e->flags & ENTRY_IS_USED)) {
-			wire_read(&r, e->data, e->len);
-			if (wire_get_u32(&r) == 0)
-				continue;
+		} else if (!(e->flags & ENTRY_IS_USED) &&
+		    file_read(e, &file) == 0 && file.path[0] != '\0') {
 			e->sink = LOGFILE_OWN;
 			if (open_entry(t, e, 1) == -1)
 				log_warn("log file");
@@ -184,25 +171,20 @@ logfile_stat(uint32_t id, struct wire_reader *r)
 {
 	const struct cred *c;
 	const struct entry *e;
-	struct wire_reader path_reader;
+	struct file_entry file;
 	struct stat st;
 	struct wire *w;
-	char path[PATH_MAX];
 	int error;
 
 	e = table_entry(parent.table, wire_get_u32(r), ENTRY_FILE);
-	if (wire_end(r) == -1 || e == NULL)
+	if (wire_end(r) == -1 || e == NULL || file_read(e, &file) == -1)
 		return -1;
-	wire_read(&path_reader, e->data, e->len);
-	wire_get_string(&path_reader, path, sizeof(path));
 	memset(&st, 0, sizeof(st));
 	c = &parent.table->creds[e->cred];
-	error = 0;
 	if (cred_enter(c) == -1)
 		error = errno;
 	else {
-		if (stat(path, &st) == -1)
-			error = errno;
+		error = stat(file.path, &st) == -1 ? errno : 0;
 		cred_leave(c);
 	}
 	w = message();

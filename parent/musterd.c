@@ -26,7 +26,8 @@
 #define LIBEXECDIR "/usr/local/libexec/muster"
 #endif
 
-struct options options;
+const char *options[128];
+char **command;
 struct instance instance;
 
 uint64_t
@@ -38,17 +39,21 @@ now(void)
 	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec;
 }
 
-static void
-usage(FILE *to)
+static void __attribute__((noreturn)) quit(int code)
 {
-	(void)fprintf(to,
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
+	exit(code);
+}
+
+static void __attribute__((noreturn)) usage(int code)
+{
+	static const char text[] =
 	    "usage: musterd [-dhnqVvw] [-f FILE] [-l FILE] [-p FILE] [--wait]\n"
 	    "       musterd [-qvw] [-f FILE] [-l FILE] -x -- COMMAND [ARG ...]\n"
-	    "  -f, --file FILE     configuration (default: muster.yaml, "
-	    "muster.yml,\n"
-	    "                      muster.json, pymanager.json or Procfile "
-	    "here, then\n"
-	    "                      /etc/muster/muster.yaml)\n"
+	    "  -f, --file FILE     configuration (default: muster.yaml or .yml,"
+	    " muster.json,\n"
+	    "                      pymanager.json, Procfile, /etc/muster/"
+	    "muster.yaml)\n"
 	    "  -d, --daemon        into the background once it is accepted\n"
 	    "      --wait          with -d: once all of it is up\n"
 	    "  -x                  bring all up, run COMMAND, take all down\n"
@@ -59,9 +64,13 @@ usage(FILE *to)
 	    "  -v, --verbose       [INFO] messages\n"
 	    "  -w, --debug         [DEBUG] messages, too\n"
 	    "  -V, --version       print the version\n"
-	    "  -h, --help          print this\n");
+	    "  -h, --help          print this\n";
+
+	(void)fputs(text, code == 0 ? stdout : stderr);
+	quit(code);
 }
 
+/* What stands behind -- is the command of -x; all other words are ignored. */
 static void
 parse_options(int argc, char **argv)
 {
@@ -81,105 +90,68 @@ parse_options(int argc, char **argv)
 	for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
 		;
 	if (i + 1 < argc)
-		options.command = &argv[i + 1];
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
-	while ((c = getopt_long(i, argv, "df:hl:np:qVvwx", longs, NULL)) != -1)
-		switch (c) {
-		case 'd':
-			options.daemon = 1;
+		command = &argv[i + 1];
+	for (;;) {
+		/* NOLINTNEXTLINE(concurrency-mt-unsafe) no threads */
+		c = getopt_long(i, argv, "df:hl:np:qVvwx", longs, NULL);
+		if (c == -1)
 			break;
-		case 'f':
-			options.file = optarg;
-			break;
-		case 'h':
-			usage(stdout);
-			exit(0);
-		case 'l':
-			options.logfile = optarg;
-			break;
-		case 'n':
-			options.check = 1;
-			break;
-		case 'p':
-			options.pidfile = optarg;
-			break;
-		case 'q':
-			options.quiet = 1;
-			break;
-		case 'V':
+		if (c == '?')
+			usage(2);
+		options[c] = optarg == NULL ? "" : optarg;
+		if (c == 'h')
+			usage(0);
+		if (c == 'V') {
 			(void)printf("musterd " MUSTER_VERSION "\n");
-			exit(0);
-		case 'v':
-			if (options.verbosity == 0)
-				options.verbosity = 1;
-			break;
-		case 'W':
-			options.wait = 1;
-			break;
-		case 'w':
-			options.verbosity = 2;
-			break;
-		case 'x':
-			options.runner = 1;
-			break;
-		default:
-			usage(stderr);
-			exit(2);
+			quit(0);
 		}
-	if (options.runner && options.command == NULL) {
-		(void)fprintf(stderr, "musterd: -x needs -- COMMAND\n");
-		exit(2);
 	}
-	if (options.check)
-		options.daemon = options.runner = 0;
-	if (!options.runner)
-		options.command = NULL;
+	if (options['n'] != NULL)
+		options['d'] = options['x'] = NULL;
+	if (options['x'] == NULL)
+		command = NULL;
+	else if (command == NULL) {
+		(void)fprintf(stderr, "musterd: -x needs -- COMMAND\n");
+		quit(2);
+	}
 }
 
-/* Opens the configuration and notes its name; -1 with errno. */
+/* Opens the configuration; where there is none pymanager's words and codes. */
 static int
-find_config(void)
+open_config(void)
 {
+	static const char global[] = SYSCONFDIR "/muster/muster.yaml";
 	static const char *const names[] = {"muster.yaml", "muster.yml",
-	    "muster.json", "pymanager.json", "Procfile",
-	    SYSCONFDIR "/muster/muster.yaml"};
+	    "muster.json", "pymanager.json", "Procfile", global};
+	const size_t count = sizeof(names) / sizeof(names[0]);
 	struct stat st;
 	size_t i;
 	int fd;
 
-	instance.file = options.file;
-	if (options.file != NULL)
-		return config_open(options.file, &st);
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+	fd = -1;
+	errno = ENOENT;
+	instance.file = options['f'];
+	if (instance.file != NULL)
+		fd = config_open(instance.file, &st);
+	for (i = 0; options['f'] == NULL && fd == -1 && i < count &&
+	     (errno == ENOENT || errno == ENOTDIR);
+	     i++) {
 		instance.file = names[i];
 		fd = config_open(names[i], &st);
-		if (fd != -1 || (errno != ENOENT && errno != ENOTDIR))
-			return fd;
 	}
-	instance.file = names[0];
-	return -1;
-}
-
-static int
-open_config(void)
-{
-	int fd;
-
-	fd = find_config();
 	if (fd != -1)
 		return fd;
 	if (errno == ENOENT) {
-		(void)printf("Cannot find file %s.\n", instance.file);
-		exit(1);
+		(void)printf("Cannot find file %s.\n",
+		    options['f'] != NULL ? options['f'] : names[0]);
+		quit(1);
 	}
 	(void)printf("Error while loading file %s: %s.\n", instance.file,
-	    errno == EINVAL ?
-		"Not a regular file" :
-		errno == EPERM ?
-		"Others than its owner may write to it" :
-		/* NOLINTNEXTLINE(concurrency-mt-unsafe) no threads */
-		strerror(errno));
-	exit(2);
+	    errno == EINVAL    ? "Not a regular file" :
+		errno == EPERM ? "Others than its owner may write to it" :
+				 /* NOLINTNEXTLINE(concurrency-mt-unsafe) */
+				 strerror(errno));
+	quit(2);
 }
 
 /* A private directory for sockets, made when it is missing. */
@@ -218,10 +190,10 @@ name_socket(void)
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
 	runtime = getenv("XDG_RUNTIME_DIR");
 	if (instance.uid == 0)
-		(void)strlcpy(dir, RUNDIR "/muster", sizeof(dir));
-	else
-		(void)snprintf(dir, sizeof(dir), "%.64s/muster",
-		    runtime == NULL ? "" : runtime);
+		runtime = RUNDIR;
+	if (runtime == NULL || runtime[0] != '/' || strlen(runtime) > 64)
+		runtime = ""; /* cannot be used */
+	(void)snprintf(dir, sizeof(dir), "%s/muster", runtime);
 	if (own_directory(dir) == -1 && instance.uid != 0) {
 		(void)snprintf(
 		    dir, sizeof(dir), "/tmp/muster-%u", instance.uid);
@@ -232,9 +204,9 @@ name_socket(void)
 		hash = (hash ^ (uint8_t)*p) * 0x100000001b3ULL;
 	base = strrchr(real, '/') + 1;
 	own[0] = '\0';
-	if (options.runner) /* an instance of its own */
+	if (options['x'] != NULL) /* an instance of its own */
 		(void)snprintf(own, sizeof(own), "-%d", (int)getpid());
-	if (instance.uid == 0 && !options.runner &&
+	if (instance.uid == 0 && options['x'] == NULL &&
 	    strcmp(real, SYSCONFDIR "/muster/muster.yaml") == 0)
 		(void)snprintf(instance.socket, sizeof(instance.socket),
 		    "%s/muster.sock", dir);
@@ -280,7 +252,7 @@ lock_instance(void)
 			(void)fprintf(stderr,
 			    "musterd: %s is in the hands of process %s\n",
 			    instance.file, pid);
-			exit(1);
+			quit(1);
 		}
 		if (fstat(fd, &a) == 0 && lstat(instance.lockfile, &b) == 0 &&
 		    a.st_ino == b.st_ino && a.st_dev == b.st_dev)
@@ -342,36 +314,31 @@ daemonize(void)
 static void
 find_libexec(void)
 {
-	static const char *const places[] = {"/../libexec/muster", ""};
-	char program[PATH_MAX];
+	static const char inside[] = "/../libexec/muster";
 	char self[PATH_MAX];
-	const char *own;
 	char *slash;
 	ssize_t n;
-	size_t i;
 
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
-	own = getenv("MUSTER_LIBEXEC");
-	if (own != NULL && own[0] == '/' && getuid() == geteuid() &&
-	    getgid() == getegid()) {
-		(void)strlcpy(instance.libexec, own, sizeof(instance.libexec));
+	instance.libexec = getenv("MUSTER_LIBEXEC");
+	if (instance.libexec != NULL && instance.libexec[0] == '/' &&
+	    getuid() == geteuid() && getgid() == getegid())
 		return;
-	}
-	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	instance.libexec = LIBEXECDIR;
+	n = readlink("/proc/self/exe", self, sizeof(self) - sizeof(inside));
 	self[n < 0 ? 0 : n] = '\0';
 	slash = strrchr(self, '/');
-	if (slash != NULL)
-		*slash = '\0';
-	for (i = 0; slash != NULL && i < 2; i++) {
-		if (snprintf(instance.libexec, sizeof(instance.libexec), "%s%s",
-			self, places[i]) >= (int)sizeof(instance.libexec) ||
-		    snprintf(program, sizeof(program), "%s/muster-manager",
-			instance.libexec) >= (int)sizeof(program))
-			break;
-		if (access(program, X_OK) == 0)
-			return;
-	}
-	(void)strlcpy(instance.libexec, LIBEXECDIR, sizeof(instance.libexec));
+	if (slash == NULL)
+		return;
+	memcpy(slash, inside, sizeof(inside));
+	if (access(self, X_OK) == 0 && (slash = strdup(self)) != NULL)
+		instance.libexec = slash;
+}
+
+int
+verbosity(void)
+{
+	return options['w'] != NULL ? 2 : options['v'] != NULL;
 }
 
 static void
@@ -452,31 +419,31 @@ main(int argc, char **argv)
 	setproctitle_init(argc, argv, environ);
 	log_init("musterd", LOG_LEVEL_WARNING, NULL);
 	parse_options(argc, argv);
-	log_set_level((enum log_level)(LOG_LEVEL_WARNING + options.verbosity));
+	log_set_level((enum log_level)(LOG_LEVEL_WARNING + verbosity()));
 	init_instance();
 	config = open_config();
 	name_socket();
-	lock = options.check ? -1 : lock_instance();
-	ready = options.daemon ? daemonize() : -1;
+	lock = options['n'] != NULL ? -1 : lock_instance();
+	ready = options['d'] != NULL ? daemonize() : -1;
 	write_pid(lock);
-	if (options.pidfile != NULL && !options.check) {
-		fd = open(options.pidfile,
+	if (options['p'] != NULL && options['n'] == NULL) {
+		fd = open(options['p'],
 		    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 		if (fd == -1)
-			fatal("%s", options.pidfile);
+			fatal("%s", options['p']);
 		write_pid(fd);
 		(void)close(fd);
 	}
 	instance.guard = getpid();
 	instance.group = getpgrp();
-	if (!options.check)
+	if (options['n'] == NULL)
 		cgroup_init(instance.guard);
 	(void)fflush(NULL);
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == -1)
 		fatal("guard");
 	(void)sigfillset(&all);
-	(void)sigprocmask(SIG_SETMASK, &all, NULL);
+	signal_mask(&all);
 	pid = fork();
 	if (pid == -1)
 		fatal("fork");

@@ -447,7 +447,7 @@ first_children(void)
 {
 	parent.manager->birth = BIRTH_BOOT;
 	child_start(parent.manager);
-	if (options.check)
+	if (options['n'] != NULL)
 		return;
 	child_start(parent.relay);
 	child_start(&parent.workers[0]);

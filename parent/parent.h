@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <limits.h>
+#include <signal.h>
 #include <stdint.h>
 
 #include <event2/event.h>
@@ -39,26 +40,13 @@
 #define MSEC 1000000ULL /* in nanoseconds */
 #define SEC (1000 * MSEC)
 
-/* The command line. */
-struct options {
-	const char *file; /* -f, NULL: searched for */
-	const char *pidfile;
-	const char *logfile;
-	char **command; /* -x: the words after -- */
-	int verbosity;
-	int check;
-	int daemon;
-	int wait;
-	int runner;
-	int quiet;
-};
-
 /* What stays the same while this musterd lives. */
 struct instance {
 	const char *file; /* configuration, as found */
 	const char *notify; /* NOTIFY_SOCKET or NULL */
 	const char *user; /* LOGNAME or NULL */
 	const char *home;
+	const char *libexec;
 	uint64_t started_wall;
 	uint64_t started;
 	uint64_t nofile; /* soft limit that musterd was given */
@@ -77,11 +65,15 @@ struct instance {
 	char socket[108]; /* default path of the API's listener */
 	char lockfile[128];
 	char directory[PATH_MAX];
-	char libexec[PATH_MAX];
 	char root[64]; /* empty directory for chroot(2) */
 };
 
-extern struct options options;
+/*
+ * The command line: options['f'] is the argument of -f; "" stands for an
+ * option without one, NULL for one that was not given; 'W' is --wait.
+ */
+extern const char *options[128];
+extern char **command; /* -x: the words behind --, or NULL */
 extern struct instance instance;
 
 /* A user that something is done as. */
@@ -163,6 +155,16 @@ struct spec {
 	size_t user_len;
 	uint8_t stdio[3];
 };
+
+/* ENTRY_LOGFILE, ENTRY_UNIX, ENTRY_FILE, decoded. */
+struct file_entry {
+	char path[PATH_MAX]; /* "": no log file */
+	const uint8_t *user; /* user, group */
+	size_t user_len;
+	uint32_t mode;
+	int append;
+};
+#define MAX_SOCKET_PATH 108 /* with its NUL */
 
 /* A process id of the API. */
 struct slot {
@@ -251,6 +253,7 @@ extern struct parent parent;
 
 /* ---- musterd.c --------------------------------------------------------- */
 
+int verbosity(void); /* 1 with -v, 2 with -w */
 uint64_t now(void); /* CLOCK_MONOTONIC, nanoseconds */
 
 /* ---- guard.c: the process that outlives the parent --------------------- */
@@ -335,8 +338,9 @@ int table_links(struct table *, uint32_t *bad);
 /* The entry of `to` that means the same as entry `i` of `from`. */
 uint32_t table_same(
     const struct table *from, uint32_t i, const struct table *to);
-/* 0 or -1: out of bounds. */
+/* entry.c: 0 or -1, out of bounds. */
 int spec_read(const struct entry *, struct spec *);
+int file_read(const struct entry *, struct file_entry *);
 /* Finds the ENTRY_SOCKET with this name. */
 struct entry *table_socket(const struct table *, const char *, size_t);
 
@@ -369,12 +373,14 @@ void users_components(users_fn done);
 int cred_enter(const struct cred *);
 void cred_leave(const struct cred *);
 
-/* ---- spawn.c, words.c, spawn_child.c ----------------------------------- */
+/* ---- spawn.c, plan.c, words.c, spawn_child.c
+ * ----------------------------------- */
 
 /* What the new process does before its exec; see spawn_child.c. */
 struct plan {
 	char **argv; /* with one free word in front */
 	char **envp;
+	void *memory; /* of words and environment */
 	char **candidates; /* memory of the paths to try */
 	char **first; /* the first of them that is tried */
 	const char *directory;
@@ -401,6 +407,13 @@ struct plan {
 	int default_hup;
 };
 
+/* The descriptors of one spawn; all are closed when it is through. */
+struct ends {
+	int child[3]; /* the new process's ends of its pipes */
+	int high[3]; /* FIRST_HIGH_FD and up: passed to it */
+	int nhigh;
+};
+
 /* Where the new process tells; shared with it in any case. */
 struct result {
 	uint32_t tid; /* not 0: it still uses its stack and plan */
@@ -416,6 +429,10 @@ long spawn_clone(struct plan *, void *stack, size_t size, int cgroup);
 /* A copy of this process instead. */
 long spawn_fork(struct plan *);
 
+/* All up to the clone; stage and errno of what failed. */
+enum stage plan_make(struct plan *, struct slot *, struct ends *);
+void plan_close(struct ends *);
+int make_pipe(int *reader, int *writer);
 /*
  * Words and environment in the memory that is returned (NULL: errno), and
  * plan->candidates in another; both are to be freed.
@@ -527,6 +544,8 @@ void input_close(struct slot *);
 
 /* ---- socket.c ---------------------------------------------------------- */
 
+/* Is an entry within bounds? */
+int socket_check(const struct entry *);
 /* Binds LISTEN and SOCKET entries; 0, or errno and the entry. */
 int socket_bind_all(struct table *, const struct table *old, uint32_t *bad);
 /* Removes paths that `next` does not have, and closes. */
@@ -544,7 +563,9 @@ int stats_answer(struct wire_reader *);
 
 /* ---- signal.c ---------------------------------------------------------- */
 
-/* Blocks all signals for good; the ones of interest come to the loop. */
+/* All are blocked before the first fork; these come to a descriptor. */
+void signal_wanted(sigset_t *);
+void signal_mask(const sigset_t *);
 void signal_init(void);
 /* The manager is there: tells it of the signal that asked for the end. */
 void signal_manager_ready(void);

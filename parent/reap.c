@@ -40,18 +40,16 @@ static uint32_t fresh; /* slots from here on were never used */
 struct slot *
 slot_of_process(uint32_t process)
 {
-	struct slot key;
+	struct slot key = {.process = process};
 
-	key.process = process;
 	return RB_FIND(by_process, &by_process, &key);
 }
 
 struct slot *
 slot_of_pid(pid_t pid)
 {
-	struct slot key;
+	struct slot key = {.pid = pid};
 
-	key.pid = pid;
 	return RB_FIND(by_pid, &by_pid, &key);
 }
 

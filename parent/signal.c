@@ -31,7 +31,7 @@ static struct {
 static int
 exit_code(void)
 {
-	return options.runner ? 128 + state.asked : 0;
+	return options['x'] != NULL ? 128 + state.asked : 0;
 }
 
 /* Has the terminal that we had gone? */
@@ -158,18 +158,32 @@ signal_cb(int fd, short events, void *arg)
 }
 
 void
-signal_init(void)
+signal_mask(const sigset_t *set)
+{
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
+	(void)sigprocmask(SIG_SETMASK, set, NULL);
+}
+
+void
+signal_wanted(sigset_t *set)
 {
 	static const int wanted[] = {
-	    SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
-	sigset_t set;
+	    SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD};
 	size_t i;
 
-	(void)sigfillset(&set);
-	(void)sigprocmask(SIG_SETMASK, &set, NULL);
-	(void)sigemptyset(&set);
+	(void)sigemptyset(set);
 	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-		(void)sigaddset(&set, wanted[i]);
+		(void)sigaddset(set, wanted[i]);
+	if (!instance.ignored_hup)
+		(void)sigaddset(set, SIGHUP);
+}
+
+void
+signal_init(void)
+{
+	sigset_t set;
+
+	signal_wanted(&set);
 	state.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (state.fd == -1)
 		fatal("signalfd");

@@ -103,26 +103,16 @@ copy_file(int memfd, int fd)
 static uint32_t
 snapshot_flags(void)
 {
-	uint32_t flags;
+	const char *const *o = options;
 
-	flags = 0;
-	if (options.check)
-		flags |= SNAPSHOT_CHECK_ONLY;
-	if (options.daemon)
-		flags |= SNAPSHOT_DAEMON;
-	if (options.daemon && options.wait)
-		flags |= SNAPSHOT_DAEMON_WAIT;
-	if (options.runner)
-		flags |= SNAPSHOT_RUNNER;
-	if (options.quiet)
-		flags |= SNAPSHOT_QUIET;
-	if (instance.uid == 0)
-		flags |= SNAPSHOT_ROOT;
-	if (isatty(STDOUT_FILENO))
-		flags |= SNAPSHOT_STDOUT_TTY;
-	if (isatty(STDERR_FILENO))
-		flags |= SNAPSHOT_STDERR_TTY;
-	return flags;
+	return (o['n'] != NULL ? SNAPSHOT_CHECK_ONLY : 0) |
+	    (o['d'] != NULL ? SNAPSHOT_DAEMON : 0) |
+	    (o['d'] != NULL && o['W'] != NULL ? SNAPSHOT_DAEMON_WAIT : 0) |
+	    (o['x'] != NULL ? SNAPSHOT_RUNNER : 0) |
+	    (o['q'] != NULL ? SNAPSHOT_QUIET : 0) |
+	    (instance.uid == 0 ? SNAPSHOT_ROOT : 0) |
+	    (isatty(STDOUT_FILENO) ? SNAPSHOT_STDOUT_TTY : 0) |
+	    (isatty(STDERR_FILENO) ? SNAPSHOT_STDERR_TTY : 0);
 }
 
 static void
@@ -167,7 +157,7 @@ put_head(struct wire *w, int error, const struct stat *st)
 {
 	wire_put_u32(w, SNAPSHOT_VERSION);
 	wire_put_u32(w, snapshot_flags());
-	wire_put_u8(w, (uint8_t)options.verbosity);
+	wire_put_u8(w, (uint8_t)verbosity());
 	wire_put_str(w, instance.boot);
 	wire_put_u64(w, instance.started_wall);
 	wire_put_u64(w, instance.started);
@@ -179,9 +169,9 @@ put_head(struct wire *w, int error, const struct stat *st)
 	wire_put_str(w, instance.directory);
 	wire_put_str(w, instance.libexec);
 	wire_put_str(w, instance.socket);
-	wire_put_str(w, options.logfile);
+	wire_put_str(w, options['l']);
 	put_terminal(w);
-	put_list(w, options.command);
+	put_list(w, command);
 	put_list(w, environ);
 	wire_put_str(w, instance.file);
 	wire_put_i32(w, error);

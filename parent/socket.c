@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <bsd/string.h>
+
 #include "../common/log.h"
 #include "parent.h"
 
@@ -32,52 +34,77 @@ struct wanted {
 	int reuseport;
 };
 
+/* The start of an entry: what kind of address it has; 0 or -1. */
+static int
+read_kind(const struct entry *e, struct wire_reader *r, struct wanted *want)
+{
+	size_t len;
+	uint8_t kind;
+
+	wire_read(r, e->data, e->len);
+	want->type = SOCK_STREAM;
+	if (e->kind == ENTRY_LISTEN) {
+		kind = wire_get_u8(r);
+		want->family = kind == LISTENER_UNIX ? AF_UNIX : AF_INET;
+		return kind == LISTENER_UNIX || kind == LISTENER_TCP ? 0 : -1;
+	}
+	(void)wire_get_view(r, MAX_NAME, &len);
+	kind = wire_get_u8(r);
+	want->family = kind == 1 ? AF_UNIX : kind == 6 ? AF_INET6 : AF_INET;
+	if (wire_get_u8(r) == 2)
+		want->type = SOCK_DGRAM;
+	else if (r->next[-1] != 1)
+		return -1;
+	return kind == 1 || kind == 4 || kind == 6 ? 0 : -1;
+}
+
 /* Numeric addresses only; 0 or -1. */
 static int
 read_wanted(const struct entry *e, struct wanted *want)
 {
 	struct wire_reader r;
-	char address[65];
-	char path[sizeof(want->address.un.sun_path)];
-	size_t len;
+	union address *a;
+	char address[64];
 	uint16_t port;
-	uint8_t kind;
 
 	memset(want, 0, sizeof(*want));
-	wire_read(&r, e->data, e->len);
-	want->type = SOCK_STREAM;
-	if (e->kind == ENTRY_SOCKET) {
-		(void)wire_get_view(&r, MAX_NAME, &len);
-		kind = wire_get_u8(&r);
-		if (wire_get_u8(&r) == 2)
-			want->type = SOCK_DGRAM;
-	} else
-		kind = wire_get_u8(&r) == LISTENER_UNIX ? 1 : 4;
+	a = &want->address;
+	if (read_kind(e, &r, want) == -1)
+		return -1;
 	wire_get_string(&r, address, sizeof(address));
-	port = wire_get_u16(&r);
-	wire_get_string(&r, path, sizeof(path));
+	port = htons(wire_get_u16(&r));
+	wire_get_string(&r, a->un.sun_path,
+	    want->family == AF_UNIX ? sizeof(a->un.sun_path) : 1);
 	want->mode = wire_get_u32(&r);
 	want->backlog = wire_get_u32(&r);
-	want->reuseport = e->kind == ENTRY_SOCKET && wire_get_bool(&r);
-	if (kind == 1) {
-		want->family = want->address.un.sun_family = AF_UNIX;
-		want->size = sizeof(want->address.un);
-		memcpy(want->address.un.sun_path, path, sizeof(path));
-		return 0;
-	}
-	errno = EINVAL;
-	if (inet_pton(AF_INET, address, &want->address.in.sin_addr) == 1) {
-		want->family = want->address.in.sin_family = AF_INET;
-		want->address.in.sin_port = htons(port);
-		want->size = sizeof(want->address.in);
-		return 0;
-	}
-	if (inet_pton(AF_INET6, address, &want->address.in6.sin6_addr) != 1)
+	if (e->kind == ENTRY_SOCKET)
+		want->reuseport = wire_get_bool(&r);
+	if (wire_end(&r) == -1 || want->mode > 0777 ||
+	    want->backlog > INT32_MAX)
 		return -1;
-	want->family = want->address.in6.sin6_family = AF_INET6;
-	want->address.in6.sin6_port = htons(port);
-	want->size = sizeof(want->address.in6);
-	return 0;
+	want->size = sizeof(a->un);
+	if (want->family == AF_UNIX) {
+		a->un.sun_family = AF_UNIX;
+		return a->un.sun_path[0] == '/' ? 0 : -1;
+	}
+	want->family = strchr(address, ':') != NULL ? AF_INET6 : AF_INET;
+	a->sa.sa_family = (sa_family_t)want->family;
+	if (want->family == AF_INET6) {
+		a->in6.sin6_port = port;
+		want->size = sizeof(a->in6);
+		return inet_pton(AF_INET6, address, &a->in6.sin6_addr) - 1;
+	}
+	a->in.sin_port = port;
+	want->size = sizeof(a->in);
+	return inet_pton(AF_INET, address, &a->in.sin_addr) - 1;
+}
+
+int
+socket_check(const struct entry *e)
+{
+	struct wanted want;
+
+	return read_wanted(e, &want);
 }
 
 void
@@ -86,10 +113,8 @@ socket_path(const struct entry *e, char *buf, size_t size)
 	struct wanted want;
 
 	buf[0] = '\0';
-	if (read_wanted(e, &want) == 0 && want.family == AF_UNIX &&
-	    strlen(want.address.un.sun_path) < size)
-		memcpy(buf, want.address.un.sun_path,
-		    strlen(want.address.un.sun_path) + 1);
+	if (read_wanted(e, &want) == 0 && want.family == AF_UNIX)
+		(void)strlcpy(buf, want.address.un.sun_path, size);
 }
 
 /* Its directory is made; a socket of ours that nobody serves is removed. */
@@ -264,18 +289,17 @@ socket_connect(uint32_t id, struct wire_reader *r)
 {
 	const struct cred *c;
 	const struct entry *e;
-	struct wire_reader path_reader;
+	struct file_entry file;
 	struct sockaddr_un sun;
 	int error;
 	int fd;
 
 	e = table_entry(parent.table, wire_get_u32(r), ENTRY_UNIX);
-	if (wire_end(r) == -1 || e == NULL)
+	if (wire_end(r) == -1 || e == NULL || file_read(e, &file) == -1)
 		return -1;
 	memset(&sun, 0, sizeof(sun));
 	sun.sun_family = AF_UNIX;
-	wire_read(&path_reader, e->data, e->len);
-	wire_get_string(&path_reader, sun.sun_path, sizeof(sun.sun_path));
+	(void)strlcpy(sun.sun_path, file.path, sizeof(sun.sun_path));
 	c = &parent.table->creds[e->cred];
 	error = 0;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -1,6 +1,4 @@
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,9 +27,8 @@
 #define FAILED_GROUPS 64 /* remembered */
 
 struct flight {
-	struct plan plan;
+	struct plan plan; /* its memory is NULL: free */
 	struct slot *slot; /* NULL: the process has ended meanwhile */
-	void *memory; /* NULL: free */
 	uint64_t started;
 	int pipe; /* fork only: end of file at its exec */
 };
@@ -94,9 +91,9 @@ static void
 flight_over(struct flight *f)
 {
 	free(f->plan.candidates);
-	free(f->memory);
+	free(f->plan.memory);
 	f->plan.candidates = NULL;
-	f->memory = NULL;
+	f->plan.memory = NULL;
 	if (f->pipe != -1)
 		(void)close(f->pipe);
 }
@@ -139,7 +136,7 @@ flight_free(void)
 	int i;
 
 	for (i = 0; i < FLIGHTS; i++)
-		if (flights[i].memory == NULL)
+		if (flights[i].plan.memory == NULL)
 			return &flights[i];
 	return NULL;
 }
@@ -217,7 +214,7 @@ spawn_over(struct slot *s)
 	int i;
 
 	for (i = 0; i < FLIGHTS; i++)
-		if (flights[i].memory != NULL && flights[i].slot == s) {
+		if (flights[i].plan.memory != NULL && flights[i].slot == s) {
 			flight_check(&flights[i]);
 			flights[i].slot = NULL;
 		}
@@ -225,173 +222,6 @@ spawn_over(struct slot *s)
 		report_check(s);
 	report_close(s);
 	spawn_settled(s);
-}
-
-/* ---- making a plan ----------------------------------------------------- */
-
-/* The descriptors of one spawn; all are closed when it is through. */
-struct ends {
-	int child[3]; /* the new process's ends of its pipes */
-	int high[3]; /* FIRST_HIGH_FD and up: passed to it */
-	int nhigh;
-};
-
-static int
-make_pipe(int *reader, int *writer)
-{
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC) == -1)
-		return -1;
-	*reader = fds[0];
-	*writer = fds[1];
-	return 0;
-}
-
-/* Passes a copy of fd, from above all targets. */
-static int
-pass_high(struct plan *p, struct ends *e, int fd)
-{
-	int copy;
-
-	copy = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_HIGH_FD);
-	if (copy == -1)
-		return -1;
-	e->high[e->nhigh++] = copy;
-	p->pass[p->npass++] = copy;
-	return 0;
-}
-
-static int
-plan_stdio(
-    struct slot *s, const struct spec *spec, struct plan *p, struct ends *e)
-{
-	int i;
-
-	for (i = 0; i < 3; i++) {
-		p->stdio[i] = -1;
-		if (spec->stdio[i] == STDIO_NULL)
-			p->stdio[i] = instance.null;
-		else if (spec->stdio[i] == STDIO_JOIN)
-			p->stdio[i] = -2;
-		if (spec->stdio[i] != STDIO_PIPE)
-			continue;
-		if ((i == 0 ? make_pipe(&e->child[0], &s->input) :
-			      make_pipe(&s->output[i - 1], &e->child[i])) == -1)
-			return -1;
-		p->stdio[i] = e->child[i];
-	}
-	if (s->input != -1 && fcntl(s->input, F_SETFL, O_NONBLOCK) == -1)
-		return -1;
-	return 0;
-}
-
-/* Sockets, or what a probe is given of its subject; then the report. */
-static int
-plan_passed(
-    struct slot *s, const struct spec *spec, struct plan *p, struct ends *e)
-{
-	struct slot *about;
-	struct wire_reader r;
-	uint32_t n;
-	int fd;
-
-	r = spec->sockets;
-	for (n = wire_get_u32(&r); n > 0; n--)
-		p->pass[p->npass++] =
-		    parent.table->entries[wire_get_u32(&r)].fd;
-	if (spec->flags & SPEC_KEEP_FDS_ABOUT) {
-		about = slot_of_process(s->about);
-		if (pass_high(p, e,
-			about == NULL || about->input == -1 ?
-			    instance.null :
-			    about->input) == -1 ||
-		    make_pipe(&fd, &s->watch) == -1)
-			return -1;
-		parent.watchers++;
-		if (pass_high(p, e, fd) == -1) {
-			(void)close(fd);
-			return -1;
-		}
-		(void)close(fd);
-		if (about != NULL && !(about->flags & IS_LIVE)) {
-			(void)!write(
-			    s->watch, &about->status, sizeof(about->status));
-			watch_close(s);
-		}
-	}
-	if (!(spec->flags & SPEC_REPORT))
-		return 0;
-	if (make_pipe(&s->report, &fd) == -1)
-		return -1;
-	(void)fcntl(s->report, F_SETFL, O_NONBLOCK);
-	n = (uint32_t)pass_high(p, e, fd);
-	(void)close(fd);
-	return (int)n;
-}
-
-static void
-plan_rest(struct plan *p, const struct spec *spec, const struct cred *c)
-{
-	struct wire_reader r;
-	struct rlimit own;
-	uint32_t n;
-
-	p->own = c->own;
-	p->uid = c->uid;
-	p->gid = c->gid;
-	p->ngroups = c->ngroups;
-	p->umask = spec->umask;
-	p->parent = getpid();
-	p->group = spec->flags & SPEC_FOREGROUND ? instance.group : 0;
-	p->default_hup = instance.ignored_hup;
-	p->cgroup = -1;
-	p->nice = NO_NICE;
-	if (spec->nice != NO_NICE)
-		p->nice = getpriority(PRIO_PROCESS, 0) + spec->nice;
-	/* What musterd has raised for itself is put back. */
-	(void)getrlimit(RLIMIT_NOFILE, &own);
-	p->limits[0].resource = RLIMIT_NOFILE;
-	p->limits[0].limit[0] = instance.nofile;
-	p->limits[0].limit[1] = own.rlim_max;
-	p->nlimits = 1;
-	r = spec->limits;
-	for (n = wire_get_u32(&r); n > 0; n--) {
-		p->limits[p->nlimits].resource = wire_get_u8(&r);
-		p->limits[p->nlimits].limit[0] = wire_get_u64(&r);
-		p->limits[p->nlimits++].limit[1] = wire_get_u64(&r);
-	}
-}
-
-/*
- * What can be known to fail is told before the clone, so that nothing that
- * comes after it in its group is started.
- */
-static enum stage
-look_ahead(struct plan *p)
-{
-	struct stat st;
-	char **c;
-	int denied;
-
-	if (stat(p->directory, &st) == -1)
-		return STAGE_CHDIR;
-	if (!S_ISDIR(st.st_mode)) {
-		errno = ENOTDIR;
-		return STAGE_CHDIR;
-	}
-	denied = 0;
-	for (c = p->candidates; *c != NULL; c++) {
-		/* Relative to the directory it will be in. */
-		if ((*c)[0] != '/' ||
-		    faccessat(AT_FDCWD, *c, X_OK, AT_EACCESS) == 0) {
-			p->first = c;
-			return STAGE_NONE;
-		}
-		denied |= errno == EACCES;
-	}
-	errno = denied ? EACCES : ENOENT;
-	return STAGE_EXEC;
 }
 
 /* ---- spawning ---------------------------------------------------------- */
@@ -441,57 +271,6 @@ clone_process(struct flight *f, struct slot *s)
 }
 
 static void
-close_ends(struct ends *e)
-{
-	int i;
-
-	for (i = 0; i < 3; i++)
-		if (e->child[i] != -1)
-			(void)close(e->child[i]);
-	for (i = 0; i < e->nhigh; i++)
-		(void)close(e->high[i]);
-}
-
-/* All up to the clone; stage and errno of what failed. */
-static enum stage
-prepare(struct flight *f, struct slot *s, struct ends *e)
-{
-	const struct cred *cred;
-	const struct entry *entry;
-	struct spec spec;
-	struct plan *p;
-	enum stage stage;
-	int i;
-
-	p = &f->plan;
-	entry = table_entry(parent.table, s->entry, ENTRY_SPEC);
-	errno = EINVAL;
-	if (entry == NULL || spec_read(entry, &spec) == -1)
-		return STAGE_ENTRY;
-	cred = &parent.table->creds[entry->cred];
-	if (plan_stdio(s, &spec, p, e) == -1 ||
-	    plan_passed(s, &spec, p, e) == -1)
-		return STAGE_RESOURCE;
-	plan_rest(p, &spec, cred);
-	f->memory = words_make(p, &spec, s, cred->groups, 2 + p->npass);
-	if (f->memory == NULL)
-		return STAGE_RESOURCE;
-	p->first = p->candidates;
-	if (spec.flags & SPEC_FOREGROUND)
-		s->flags |= IS_FOREGROUND;
-	if (spec.flags & SPEC_REPORT || cred->uid != instance.uid)
-		s->flags |= IS_HOLDING;
-	for (i = 0; i < 2; i++)
-		if (s->output[i] != -1 && spec.out[i].sink != NO_ENTRY &&
-		    logfile_use(s, spec.out[i].sink) == -1)
-			return STAGE_LOGFILE;
-	if (cred->uid != instance.uid)
-		return STAGE_NONE;
-	stage = look_ahead(p);
-	return stage;
-}
-
-static void
 abandon(struct slot *s, struct flight *f)
 {
 	int i;
@@ -522,7 +301,7 @@ spawn_one(struct slot *s, struct flight *f)
 	f->pipe = -1;
 	f->plan.result = &results[f - flights];
 	f->plan.result->stage = STAGE_NONE;
-	s->stage = (uint8_t)prepare(f, s, &e);
+	s->stage = (uint8_t)plan_make(&f->plan, s, &e);
 	s->error = errno;
 	pid = -1;
 	if (s->stage == STAGE_NONE) {
@@ -532,7 +311,7 @@ spawn_one(struct slot *s, struct flight *f)
 			s->error = (int32_t)-pid;
 		}
 	}
-	close_ends(&e);
+	plan_close(&e);
 	if (pid < 0) {
 		abandon(s, f);
 		return;
@@ -649,7 +428,7 @@ spawn_run(void)
 	int i;
 
 	for (i = 0; i < FLIGHTS; i++)
-		if (flights[i].memory != NULL)
+		if (flights[i].plan.memory != NULL)
 			flight_check(&flights[i]);
 	TAILQ_FOREACH_SAFE (s, &pending, link, next)
 		if (s->report != -1)
@@ -662,7 +441,7 @@ spawn_run(void)
 		send_wire(parent.manager, IMSG_PROC_BARRIER_DONE, b->id, -1);
 		free(b);
 	}
-	for (i = 0; i < FLIGHTS && flights[i].memory == NULL; i++)
+	for (i = 0; i < FLIGHTS && flights[i].plan.memory == NULL; i++)
 		;
 	if (i == FLIGHTS && TAILQ_EMPTY(&pending)) {
 		give_back();

@@ -59,7 +59,7 @@ void
 stream_init(void)
 {
 	parent.cells = make_memfd("cells",
-	    MAX_PROCESSES * CELLS_PER_SLOT * sizeof(struct stream_cell));
+	    sizeof(struct stream_cell) * CELLS_PER_SLOT * MAX_PROCESSES);
 	parent.page = make_memfd("sequence", (size_t)sysconf(_SC_PAGESIZE));
 }
 

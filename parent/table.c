@@ -1,6 +1,3 @@
-#include <sys/resource.h>
-#include <sys/un.h>
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,11 +13,6 @@
  */
 
 #define MAX_CREDS 4096 /* different users of a table */
-#define MAX_CAPTURE (1ULL << 30)
-#define DYNAMIC_ROOM 256 /* what a segment becomes at most: path, name */
-#define KNOWN_STREAM_FLAGS \
-	(STREAM_SHOW | STREAM_PREFIX | STREAM_SHOW_STDERR | STREAM_BLOCK)
-
 struct table *
 table_new(void)
 {
@@ -70,221 +62,6 @@ table_entry(const struct table *t, uint32_t i, enum entry_kind kind)
 	return &t->entries[i];
 }
 
-/* ---- bounds ------------------------------------------------------------ */
-
-static void
-get_view(struct wire_reader *r, struct view *v, size_t max)
-{
-	v->text = wire_get_view(r, max, &v->len);
-}
-
-static void
-get_path(struct wire_reader *r, struct view *v, size_t max)
-{
-	get_view(r, v, max - 1);
-	if (v->len == 0 || v->text[0] != '/')
-		r->failed = 1;
-}
-
-static void
-get_name(struct wire_reader *r)
-{
-	struct view v;
-
-	get_view(r, &v, MAX_NAME);
-}
-
-/* A word; one of the environment must begin with literal "NAME=". */
-static void
-skip_word(struct wire_reader *r, struct spec *s, int environment)
-{
-	const char *equals;
-	struct view v;
-	uint32_t i;
-	uint32_t n;
-	uint8_t kind;
-
-	n = wire_get_count(r, MAX_SEGMENTS, 5);
-	if (environment && n == 0)
-		r->failed = 1;
-	for (i = 0; i < n && !r->failed; i++) {
-		kind = wire_get_u8(r);
-		get_view(r, &v, MAX_STRING - 1);
-		if (kind > SEGMENT_REPORT_FD || r->failed ||
-		    (kind == SEGMENT_REPORT_FD && !(s->flags & SPEC_REPORT)))
-			r->failed = 1;
-		else if (environment && i == 0) {
-			equals = memchr(v.text, '=', v.len);
-			if (kind != SEGMENT_TEXT || equals == NULL ||
-			    equals == v.text)
-				r->failed = 1;
-		}
-		s->room += kind == SEGMENT_TEXT ? v.len : DYNAMIC_ROOM;
-	}
-	s->room++;
-}
-
-static void
-skip_limits(struct wire_reader *r)
-{
-	uint64_t soft;
-	uint64_t hard;
-	uint32_t i;
-	uint32_t n;
-
-	n = wire_get_count(r, MAX_LIMITS, 17);
-	for (i = 0; i < n; i++) {
-		if (wire_get_u8(r) >= RLIM_NLIMITS)
-			r->failed = 1;
-		soft = wire_get_u64(r);
-		hard = wire_get_u64(r);
-		if (soft > hard)
-			r->failed = 1;
-	}
-}
-
-static void
-read_user(struct wire_reader *r, struct spec *s)
-{
-	uint32_t i;
-	uint32_t n;
-
-	s->user = r->next;
-	get_name(r);
-	get_name(r);
-	s->user_len = (size_t)(r->next - s->user);
-	n = wire_get_count(r, MAX_GROUPS, 4);
-	for (i = 0; i < n; i++)
-		get_name(r);
-	if (s->flags & SPEC_GROUPS)
-		s->user_len = (size_t)(r->next - s->user);
-	else if (n > 0)
-		r->failed = 1;
-}
-
-static void
-read_output(struct wire_reader *r, struct spec *s)
-{
-	int i;
-
-	s->stdio[0] = wire_get_u8(r);
-	s->stdio[1] = wire_get_u8(r);
-	s->stdio[2] = wire_get_u8(r);
-	if (s->stdio[0] > STDIO_INHERIT || s->stdio[1] > STDIO_INHERIT ||
-	    s->stdio[2] > STDIO_JOIN)
-		r->failed = 1;
-	for (i = 0; i < 2; i++) {
-		s->out[i].flags = wire_get_u32(r);
-		s->out[i].capture = wire_get_u64(r);
-		s->out[i].sink_at = r->next;
-		s->out[i].sink = wire_get_u32(r);
-		get_view(r, &s->out[i].prefix, MAX_NAME * 2);
-		if ((s->out[i].flags & ~(uint32_t)KNOWN_STREAM_FLAGS) != 0 ||
-		    s->out[i].capture > MAX_CAPTURE)
-			r->failed = 1;
-	}
-}
-
-int
-spec_read(const struct entry *e, struct spec *s)
-{
-	struct wire_reader r;
-	uint32_t i;
-
-	memset(s, 0, sizeof(*s));
-	wire_read(&r, e->data, e->len);
-	s->flags = wire_get_u32(&r);
-	get_view(&r, &s->name, MAX_NAME * 2);
-	read_user(&r, s);
-	s->umask = wire_get_u32(&r);
-	s->nice = wire_get_i32(&r);
-	s->limits = r;
-	skip_limits(&r);
-	get_path(&r, &s->directory, PATH_MAX);
-	get_path(&r, &s->launch, PATH_MAX);
-	s->words = r;
-	s->nwords = wire_get_count(&r, MAX_WORDS, 4);
-	for (i = 0; i < s->nwords; i++)
-		skip_word(&r, s, 0);
-	s->environment = r;
-	s->nenvironment = wire_get_count(&r, MAX_WORDS, 4);
-	for (i = 0; i < s->nenvironment; i++)
-		skip_word(&r, s, 1);
-	read_output(&r, s);
-	s->sockets = r;
-	i = wire_get_count(&r, MAX_PASSED_SOCKETS, 4);
-	if (s->nwords == 0 || (s->flags & ~(uint32_t)SPEC_ALL) != 0 ||
-	    (s->umask > 0777 && s->umask != NO_UMASK) ||
-	    (s->nice != NO_NICE && (s->nice < -40 || s->nice > 40)) ||
-	    /* Both would begin at descriptor 3. */
-	    (i > 0 && (s->flags & SPEC_KEEP_FDS_ABOUT)))
-		return -1;
-	while (i-- > 0)
-		(void)wire_get_u32(&r);
-	return wire_end(&r);
-}
-
-/* Where user and group of a file's entry stand. */
-static int
-read_file(const struct entry *e, size_t max, const uint8_t **user, size_t *len)
-{
-	struct wire_reader r;
-	struct view v;
-
-	wire_read(&r, e->data, e->len);
-	/* No path at all: there is no such log file. */
-	if (e->kind == ENTRY_LOGFILE && wire_get_u32(&r) == 0)
-		;
-	else {
-		wire_read(&r, e->data, e->len);
-		get_path(&r, &v, max);
-	}
-	if (e->kind == ENTRY_LOGFILE) {
-		(void)wire_get_bool(&r);
-		if (wire_get_u32(&r) > 07777)
-			return -1;
-	}
-	*user = r.next;
-	*len = r.left;
-	get_name(&r);
-	get_name(&r);
-	return wire_end(&r);
-}
-
-static int
-check_listen(const struct entry *e)
-{
-	struct wire_reader r;
-	struct view v;
-	uint32_t kind;
-
-	wire_read(&r, e->data, e->len);
-	if (e->kind == ENTRY_LISTEN) {
-		kind = wire_get_u8(&r);
-		if (kind != LISTENER_TCP && kind != LISTENER_UNIX)
-			return -1;
-		kind = kind == LISTENER_UNIX ? 1 : 4;
-	} else {
-		get_name(&r);
-		kind = wire_get_u8(&r);
-		if (kind != 1 && kind != 4 && kind != 6)
-			return -1;
-		if (wire_get_u8(&r) - 1U > 1)
-			return -1;
-	}
-	get_view(&r, &v, 64);
-	(void)wire_get_u16(&r);
-	if (kind == 1)
-		get_path(&r, &v, sizeof(((struct sockaddr_un *)0)->sun_path));
-	else
-		get_view(&r, &v, 0);
-	if (wire_get_u32(&r) > 0777 || wire_get_u32(&r) > INT32_MAX)
-		return -1;
-	if (e->kind == ENTRY_SOCKET)
-		(void)wire_get_bool(&r);
-	return wire_end(&r);
-}
-
 /* ---- staging ----------------------------------------------------------- */
 
 /* The index of this user among those of the table; 0 or -1. */
@@ -329,9 +106,8 @@ add_cred(
 static int
 check_entry(struct table *t, struct entry *e)
 {
-	const uint8_t *user;
+	struct file_entry file;
 	struct spec spec;
-	size_t len;
 
 	switch (e->kind) {
 	case ENTRY_SPEC:
@@ -342,14 +118,11 @@ check_entry(struct table *t, struct entry *e)
 	case ENTRY_LOGFILE:
 	case ENTRY_UNIX:
 	case ENTRY_FILE:
-		len = e->kind == ENTRY_UNIX ?
-		    sizeof(((struct sockaddr_un *)0)->sun_path) :
-		    PATH_MAX;
-		if (read_file(e, len, &user, &len) == -1)
+		if (file_read(e, &file) == -1)
 			return -1;
-		return add_cred(t, e, user, len, 0);
+		return add_cred(t, e, file.user, file.user_len, 0);
 	default:
-		return check_listen(e);
+		return socket_check(e);
 	}
 }
 
@@ -455,15 +228,16 @@ struct entry *
 table_socket(const struct table *t, const char *name, size_t len)
 {
 	struct wire_reader r;
-	struct view v;
+	const char *own;
+	size_t own_len;
 	uint32_t i;
 
 	for (i = 0; i < t->count; i++) {
 		if (t->entries[i].kind != ENTRY_SOCKET)
 			continue;
 		wire_read(&r, t->entries[i].data, t->entries[i].len);
-		get_view(&r, &v, MAX_NAME);
-		if (v.len == len && memcmp(v.text, name, len) == 0)
+		own = wire_get_view(&r, MAX_NAME, &own_len);
+		if (own_len == len && memcmp(own, name, len) == 0)
 			return &t->entries[i];
 	}
 	return NULL;
@@ -472,7 +246,8 @@ table_socket(const struct table *t, const char *name, size_t len)
 static int
 link_words(const struct table *t, struct wire_reader r)
 {
-	struct view v;
+	const char *name;
+	size_t len;
 	uint32_t i;
 	uint32_t j;
 	uint32_t n;
@@ -482,10 +257,10 @@ link_words(const struct table *t, struct wire_reader r)
 		n = wire_get_u32(&r);
 		for (j = 0; j < n; j++) {
 			kind = wire_get_u8(&r);
-			get_view(&r, &v, MAX_STRING);
+			name = wire_get_view(&r, MAX_STRING, &len);
 			if (kind >= SEGMENT_SOCKET_FILENO &&
 			    kind <= SEGMENT_SOCKET_PATH &&
-			    table_socket(t, v.text, v.len) == NULL)
+			    table_socket(t, name, len) == NULL)
 				return -1;
 		}
 	}
@@ -496,24 +271,18 @@ link_words(const struct table *t, struct wire_reader r)
 static void
 link_logfile(struct table *t, uint32_t i)
 {
-	struct wire_reader a;
-	struct wire_reader b;
-	struct view path;
-	struct view other;
+	struct file_entry file;
+	struct file_entry other;
 	struct entry *e;
 	uint32_t j;
 
 	e = &t->entries[i];
 	e->first = i;
-	wire_read(&a, e->data, e->len);
-	get_view(&a, &path, PATH_MAX);
-	for (j = 0; j < i; j++) {
-		if (t->entries[j].kind != ENTRY_LOGFILE)
-			continue;
-		wire_read(&b, t->entries[j].data, t->entries[j].len);
-		get_view(&b, &other, PATH_MAX);
-		if (path.len == 0 || other.len != path.len ||
-		    memcmp(path.text, other.text, path.len) != 0)
+	(void)file_read(e, &file);
+	for (j = 0; j < i && file.path[0] != '\0'; j++) {
+		if (t->entries[j].kind != ENTRY_LOGFILE ||
+		    file_read(&t->entries[j], &other) == -1 ||
+		    strcmp(file.path, other.path) != 0)
 			continue;
 		e->flags |= ENTRY_IS_SHARED;
 		t->entries[j].flags |= ENTRY_IS_SHARED;
@@ -591,7 +360,7 @@ same_link(
 	return same_bytes(&ta->entries[a], &tb->entries[b]);
 }
 
-/* All but the indexes is compared as it stands, up to the last list. */
+/* All is compared as it stands, but for indexes. */
 static int
 same_spec(const struct table *ta, const struct entry *a, const struct table *tb,
     const struct entry *b)
@@ -600,6 +369,7 @@ same_spec(const struct table *ta, const struct entry *a, const struct table *tb,
 	struct spec sb;
 	const uint8_t *pa;
 	const uint8_t *pb;
+	size_t len;
 	uint32_t n;
 	int i;
 
@@ -607,17 +377,17 @@ same_spec(const struct table *ta, const struct entry *a, const struct table *tb,
 		return 0;
 	pa = a->data;
 	pb = b->data;
-	for (i = 0; i < 2; i++) {
-		if (sa.out[i].sink_at - pa != sb.out[i].sink_at - pb ||
-		    memcmp(pa, pb, (size_t)(sa.out[i].sink_at - pa)) != 0 ||
-		    !same_link(ta, sa.out[i].sink, tb, sb.out[i].sink))
+	for (i = 0; i < 3; i++) {
+		len = (size_t)((i < 2 ? sa.out[i].sink_at : sa.sockets.next) -
+		    pa);
+		if (len > (size_t)(b->data + b->len - pb) ||
+		    memcmp(pa, pb, len) != 0)
 			return 0;
-		pa = sa.out[i].sink_at + sizeof(uint32_t);
-		pb = sb.out[i].sink_at + sizeof(uint32_t);
+		pa += len + sizeof(uint32_t);
+		pb += len + sizeof(uint32_t);
+		if (i < 2 && !same_link(ta, sa.out[i].sink, tb, sb.out[i].sink))
+			return 0;
 	}
-	if (sa.sockets.next - pa != sb.sockets.next - pb ||
-	    memcmp(pa, pb, (size_t)(sa.sockets.next - pa)) != 0)
-		return 0;
 	n = wire_get_u32(&sa.sockets);
 	if (n != wire_get_u32(&sb.sockets))
 		return 0;

@@ -66,7 +66,7 @@ put_segment(struct arena *a, uint8_t kind, const char *text, size_t len)
 		    buf, sizeof(buf), "%u", 3 + wire_get_u32(&r) - i);
 		break;
 	case SEGMENT_SOCKET_PORT:
-		(void)snprintf(buf, sizeof(buf), "%u", e == NULL ? 0 : e->port);
+		(void)snprintf(buf, sizeof(buf), "%d", e == NULL ? 0 : e->port);
 		break;
 	case SEGMENT_SOCKET_PATH:
 		if (e != NULL)

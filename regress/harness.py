@@ -24,6 +24,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import termios
@@ -97,14 +98,18 @@ class Process:
 def process(pid):
     """The Process of a pid, or None if there is none."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8",
-                  errors="replace") as f:
-            text = f.read()
+        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
     except OSError:
         return None
+    try:
+        text = os.read(file, 4096).decode(errors="replace")
+    except OSError:     # it has just ended
+        return None
+    finally:
+        os.close(file)
     # The name may hold blanks and parentheses.
     name = text[text.index("(") + 1:text.rindex(")")]
-    rest = text[text.rindex(")") + 2:].split()
+    rest = text[text.rindex(")") + 2:].split(" ", 20)
     return Process(int(pid), int(rest[1]), int(rest[3]), name, rest[0],
                    int(rest[19]))
 
@@ -361,6 +366,7 @@ class Musterd:
         self.hang_up()
         self.master, slave = os.openpty()
         os.set_blocking(self.master, False)
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
         return slave
 
     def hang_up(self):
@@ -432,18 +438,19 @@ class Musterd:
         return [p for p in self.descendants()
                 if p.name == name[:15] and p.state != "Z"]
 
-    def _orphans(self):
+    def _orphans(self, table=None):
         # What descends from musterd has left our session: the children that a
         # test starts by itself have not.
         live = {m.pid for m in Musterd.started if m.running()}
-        return [p for p in processes() if p.ppid == os.getpid() and
+        table = processes() if table is None else table
+        return [p for p in table if p.ppid == os.getpid() and
                 p.sid != os.getsid(0) and p.pid not in self._others | live]
 
     def leftovers(self):
         """All that has outlived it and runs now. Zombies are reaped."""
         table = processes()
         found = []
-        for p in self._orphans():
+        for p in self._orphans(table):
             if p.state == "Z":
                 reap(p)
             else:
@@ -476,12 +483,12 @@ class Musterd:
                 problems.append(f"musterd does not stop; below it:\n{tree}")
         elif self.popen is None:
             check = False
-        if not self.running():
-            left = self.leftovers()
-            if left:
-                problems.append("musterd left behind:\n" + "\n".join(
-                    f"{p}: {' '.join(p.command)}" for p in left))
-        self._destroy()
+        left = [] if self.running() else self.leftovers()
+        if left:
+            problems.append("musterd left behind:\n" + "\n".join(
+                f"{p}: {' '.join(p.command)}" for p in left))
+        if left or self.running():
+            self._destroy()
         self.terminal_text()
         self.hang_up()
         if not self.strict:

@@ -65,8 +65,8 @@ struct console {
 	size_t bytes; /* in the queue */
 	uint32_t flags; /* CONSOLE_* */
 	unsigned int delay; /* ms, of `timer` */
-	int fd; /* -1: not opened yet, or gone */
-	uint8_t gone; /* its reader */
+	int fd;
+	uint8_t gone; /* its reader, or there never was one (fd is -1) */
 	uint8_t waiting; /* for `ready` or `timer` */
 	uint8_t clear; /* CONSOLE_BLOCKING: a write will not block */
 	uint8_t partial; /* the last byte is not the end of a line */
@@ -96,6 +96,8 @@ console_init(void)
 	for (i = 0; i < 2; i++) {
 		TAILQ_INIT(&consoles[i].items);
 		consoles[i].fd = -1;
+		/* The parent opens it before it sends anything, or never. */
+		consoles[i].gone = 1;
 	}
 }
 
@@ -231,6 +233,24 @@ console_wait(struct console *c, int polled)
 	relay_arm(c->timer, c->delay);
 }
 
+/* Does this error of write(2) mean that nobody reads any more? */
+static int
+console_lost(const struct console *c, int error)
+{
+	switch (error) {
+	case EPIPE:
+	case ECONNRESET:
+	case ENXIO:
+	case EBADF:
+		return 1;
+	case EIO:
+		/* A terminal that has hung up; a file may recover. */
+		return (c->flags & CONSOLE_REGULAR) == 0;
+	default:
+		return 0;
+	}
+}
+
 /*
  * Writes some of it.  Returns the number of bytes, 0 when it must be waited,
  * -1 when the reader has gone (the queue is empty then).
@@ -257,9 +277,7 @@ console_put(struct console *c, const void *text, size_t len)
 		c->delay = 0;
 		return n;
 	}
-	if (n == -1 &&
-	    (errno == EPIPE || errno == EIO || errno == ECONNRESET ||
-		errno == ENXIO || errno == EBADF)) {
+	if (n == -1 && console_lost(c, errno)) {
 		console_hangup(c);
 		return -1;
 	}
@@ -447,7 +465,7 @@ console_run(struct console *c)
 {
 	struct console_item *item;
 
-	while (c->fd != -1 && !c->waiting) {
+	while (!c->gone && !c->waiting) {
 		item = TAILQ_FIRST(&c->items);
 		if (c->unseen > 0 && !item_begun(item)) {
 			item = notice_new(c, c->unseen);
@@ -515,7 +533,7 @@ console_oldest(const struct stream *s, int working)
 	const struct console *c = console_of(s);
 
 	if (!(s->flags & STREAM_SHOW) || c->gone || s->show == s->journal.end ||
-	    (working && (c->fd == -1 || c->waiting)))
+	    (working && c->waiting))
 		return UINT64_MAX;
 	return s->show;
 }
@@ -657,7 +675,7 @@ console_compare(void)
 	struct stat a;
 	struct stat b;
 
-	return consoles[0].fd != -1 && consoles[1].fd != -1 &&
+	return !consoles[0].gone && !consoles[1].gone &&
 	    fstat(consoles[0].fd, &a) == 0 && fstat(consoles[1].fd, &b) == 0 &&
 	    a.st_dev == b.st_dev && a.st_ino == b.st_ino &&
 	    a.st_rdev == b.st_rdev;

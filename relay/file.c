@@ -483,7 +483,8 @@ sink_open(struct imsg *imsg)
 	if (imsg_get_data(imsg, message, sizeof(message)) == -1)
 		return -1;
 	number = message[0];
-	if (number >= MAX_ENTRIES || (message[1] & ~(SINK_SHARED | SINK_FRESH)))
+	if (number >= SINK_NUMBERS ||
+	    (message[1] & ~(SINK_SHARED | SINK_FRESH)))
 		return -1;
 	fd = imsg_get_fd(imsg);
 	if (fd == -1)

@@ -222,6 +222,7 @@ void stream_tell_drained(void);
 /* ---- file.c: log files -------------------------------------------------- */
 
 #define SINK_LOGFILE 0 /* number of musterd's own log file (-l) */
+#define SINK_NUMBERS (1U << 24) /* fits beside the flags of a cell */
 
 int sink_open(struct imsg *);
 int sink_close(struct imsg *);

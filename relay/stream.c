@@ -19,6 +19,7 @@
 #define MAX_PREFIX 256
 #define MAX_FORGOTTEN 64 /* streams that outlive their process */
 #define ENDED_MS 20
+#define ENDED_ROUNDS 50
 #define STREAM_FLAGS \
 	(STREAM_SHOW | STREAM_PREFIX | STREAM_SHOW_STDERR | STREAM_ENDED | \
 	    STREAM_BLOCK)
@@ -29,6 +30,7 @@ static struct process_list processes[PROCESS_BUCKETS];
 static uint32_t process_count;
 static unsigned int forgotten_count;
 static struct event *ended_timer;
+static unsigned int ended_rounds; /* since the first message of a burst */
 
 /* ---- tables -------------------------------------------------------------- */
 
@@ -226,7 +228,7 @@ parameters_get(struct stream_parameters *o, struct imsg *imsg)
 		return -1;
 	if (o->process == 0 || o->generation == 0 || o->number < 1 ||
 	    o->number > CELLS_PER_SLOT || o->cell >= relay.cell_count ||
-	    (o->sink >= MAX_ENTRIES && o->sink != NO_ENTRY) ||
+	    (o->sink >= SINK_NUMBERS && o->sink != NO_ENTRY) ||
 	    (o->flags & ~(uint32_t)STREAM_FLAGS) != 0)
 		return -1;
 	if (capture == 0)
@@ -356,7 +358,8 @@ process_exit(struct process *process, uint32_t generation)
 /*
  * A new relay is told with STREAM_OPEN that a process has ended.  It must
  * not say "drained" after its standard output when the message about its
- * standard error is still to come, so it waits for the end of the burst.
+ * standard error is still to come, so it waits for the end of the burst;
+ * longer if the cells tell that there is another stream.
  */
 static void
 process_ended(struct process *process, uint32_t generation)
@@ -364,19 +367,28 @@ process_ended(struct process *process, uint32_t generation)
 	(void)process_mark(process, generation);
 	if (process->ended < generation)
 		process->ended = generation;
-	if (!evtimer_pending(ended_timer, NULL))
-		relay_arm(ended_timer, ENDED_MS);
+	if (evtimer_pending(ended_timer, NULL))
+		return;
+	ended_rounds = 0;
+	relay_arm(ended_timer, ENDED_MS);
 }
 
-static void
-ended_drain(struct process *process)
+/* Our predecessor knew another stream of that generation. */
+static int
+ended_incomplete(const struct process *process)
 {
-	uint32_t generation = process->ended;
+	size_t i;
 
-	process->ended = 0;
-	process_drain(process);
-	if (process->drained < generation)
-		process_check(process, generation);
+	for (i = 0; i < CELLS_PER_SLOT; i++) {
+		const struct stream *s = process->streams[i];
+
+		/* The cells of a slot lie side by side. */
+		if (s != NULL && process->streams[1 - i] == NULL &&
+		    (s->cell ^ 1) < relay.cell_count &&
+		    relay.cells[s->cell ^ 1].generation == process->ended)
+			return 1;
+	}
+	return 0;
 }
 
 static void
@@ -384,14 +396,31 @@ ended_cb(int fd, short events, void *arg)
 {
 	struct process *p;
 	size_t b;
+	int again = 0;
 
 	(void)fd;
 	(void)events;
 	(void)arg;
-	for (b = 0; b < PROCESS_BUCKETS; b++)
-		SLIST_FOREACH (p, &processes[b], next)
-			if (p->ended != 0)
-				ended_drain(p);
+	ended_rounds++;
+	for (b = 0; b < PROCESS_BUCKETS; b++) {
+		SLIST_FOREACH (p, &processes[b], next) {
+			uint32_t generation = p->ended;
+
+			if (generation == 0)
+				continue;
+			if (ended_rounds < ENDED_ROUNDS &&
+			    ended_incomplete(p)) {
+				again = 1;
+				continue;
+			}
+			p->ended = 0;
+			process_drain(p);
+			if (p->drained < generation)
+				process_check(p, generation);
+		}
+	}
+	if (again)
+		relay_arm(ended_timer, ENDED_MS);
 }
 
 /* The pipes can be watched now, and those drained that had to wait. */

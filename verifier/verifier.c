@@ -24,7 +24,7 @@ static struct channel *manager;
 static struct channel *resolver;
 static struct wire out; /* used again for each report */
 
-/* ---- helpers ----------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------- */
 
 static void
 read_payload(struct wire_reader *r, struct imsg *imsg)

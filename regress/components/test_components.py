@@ -21,7 +21,7 @@ SLEEP = job("sleep", "4000")
 NAMES = ["manager", "relay", "httpd", "verifier", "resolver"]
 # It counts, one line at a time, until it is told to end.
 COUNTER = "n=0; while ! [ -f {0}.end ]; do n=$((n + 1)); echo {0} $n; " \
-    "[ $((n % 50)) = 0 ] && sleep 0.002; done; echo $n > {0}.count"
+    "[ $((n % 20)) = 0 ] && sleep 0.01; done; echo $n > {0}.count"
 
 
 class Ok(http.server.BaseHTTPRequestHandler):
@@ -62,20 +62,28 @@ def own(m, name):
 
 
 def kill(m, name, number=signal.SIGKILL):
-    """Kill all of that name; they are back, and answer, within a second."""
+    """Kill all of that name; the seconds until they are back and answer."""
     before = own(m, name)
     assert before, f"no {name} runs"
+    start = time.monotonic()
     for pid in before:
         os.kill(pid, number)
-    start = time.monotonic()
     harness.wait_for(f"another {name}", lambda: len(
-        own(m, name) - before) == len(before), 1)
-    harness.wait_for("an answer", m.status, 1)
-    assert time.monotonic() - start < 1 * harness.SLOW
-    return before
+        own(m, name) - before) == len(before), 5)
+    harness.wait_for("an answer", m.status, 5)
+    return time.monotonic() - start
 
 
-def config(port):
+def own_name():
+    """A name of ours that must be asked for, and its address."""
+    name = socket.gethostname()
+    try:
+        return name, socket.gethostbyname(name)
+    except OSError:
+        pytest.skip(f"nobody knows the address of {name}")
+
+
+def config(name, port):
     """One that needs all the programs."""
     return {**KEEP, "processes": {
         "shown": sh(COUNTER.format("shown")),
@@ -83,16 +91,17 @@ def config(port):
         "kept": sh(COUNTER.format("kept"), suppress_output=True,
                    capture="4m"),
         "checked": job("sleep", "4000",
-                       verify={"tcp": f"localhost:{port}"})}}
+                       verify={"tcp": f"{name}:{port}"})}}
 
 
 @pytest.fixture
 def counters(start):
     """musterd with three processes that talk all the time."""
+    name, address = own_name()
     with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
+        s.bind((address, 0))
         s.listen()
-        m = start(config(s.getsockname()[1]))
+        m = start(config(name, s.getsockname()[1]))
         m.wait_status()
         yield m
 
@@ -121,11 +130,14 @@ def finish(m):
 def test_killed(counters, name):
     m = counters
     before = m.processes()
-    # Twice: the second time there is a pause.
+    # Twice: the second time there is a pause. The machine may have another
+    # one, now and then.
+    times = []
     for _ in range(2):
-        kill(m, name)
-        time.sleep(0.2)
+        times.append(kill(m, name))
+        time.sleep(0.1)
         assert m.processes() == before
+    assert min(times) < 1 * harness.SLOW
     rows = m.all()
     assert {p["generation"] for p in rows.values()} == {1}
     assert {p["state"] for p in rows.values()} == {"running"}
@@ -176,7 +188,6 @@ def without_manager(m, what):
         time.sleep(0.05)
     finally:
         os.kill(parent, signal.SIGCONT)
-    harness.wait_for("a manager", lambda: own(m, "manager"), 2)
 
 
 def test_end_of_a_process_without_a_manager(start):
@@ -226,6 +237,8 @@ def test_manager_killed_during_the_launch(start):
                 "touch up; exec sleep 4000", verify={"file": "up"}),
         "c": sh("echo c >> runs; exec sleep 4000")}})
     m.wait_state("b", "starting")
+    harness.wait_for("their pids", lambda: m.all()["a"]["pid"] and
+                     m.all()["b"]["pid"])
     pids = {n: m.all()[n]["pid"] for n in "ab"}
     kill(m, "manager")
     assert m.status() == "launching processes"
@@ -234,7 +247,7 @@ def test_manager_killed_during_the_launch(start):
     m.wait_status()
     m.wait_state("c", "running")
     assert {n: m.all()[n]["pid"] for n in "ab"} == pids
-    assert (m.dir / "runs").read_text() == "a\nb\nc\n"
+    assert sorted((m.dir / "runs").read_text().split()) == ["a", "b", "c"]
 
 
 def test_manager_killed_in_a_failed_launch(start):
@@ -286,8 +299,9 @@ def test_manager_killed_in_backoff(start):
     kill(m, "manager")
     assert m.state("f") == "failed"
     m.wait_state("a", "running", 3)
-    assert (m.dir / "runs").read_text() == "x\nx\nx\n"
     assert m.all()["a"]["generation"] == 3
+    harness.wait_for("three runs", lambda: (
+        m.dir / "runs").read_text() == "x\nx\nx\n")
     assert m.state("f") == "failed"
 
 
@@ -375,7 +389,8 @@ def test_relay_killed_at_the_end_of_a_process(start):
     kill(m, "relay")
     m.wait_state("a", "exited")
     m.stop()
-    said = m.stdout_text().splitlines()
+    # The relay's own end is told, too, somewhere in between.
+    said = re.sub(r"\[WARNING\] .*\n", "", m.stdout_text()).splitlines()
     assert said[1:50002] == [*map(str, range(1, 50001)), exits(m)[0]]
     assert exits(m)[0].endswith("code 3")
 
@@ -419,15 +434,17 @@ def test_log_file_of_a_lost_relay(start):
 @pytest.mark.parametrize("name", ["verifier", "resolver"])
 def test_killed_while_it_verifies(start, name):
     """The check goes on where it was."""
+    host, address = own_name()
     port = harness.free_port()
     m = start({**KEEP, "processes": {"a": job(
-        "sleep", "4000", verify={"http": f"http://localhost:{port}/",
+        "sleep", "4000", verify={"http": f"http://{host}:{port}/",
                                  "interval": "100ms"})}})
-    harness.wait_for("attempts", lambda: m.status() and m.all()["a"][
-        "verifier"]["attempts"] > 1)
+    m.wait_state("a", "starting")
+    harness.wait_for("attempts", lambda: (m.all()["a"]["verifier"] or {}).get(
+        "attempts", 0) > 1)
     kill(m, name)
     assert m.state("a") == "starting"
-    server = http.server.HTTPServer(("127.0.0.1", port), Ok)
+    server = http.server.HTTPServer((address, port), Ok)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -5,7 +5,6 @@ import os
 import re
 import socket
 import subprocess
-import time
 
 import pytest
 
@@ -214,9 +213,7 @@ def test_set_up_fails(check):
 
 
 def test_q1_nothing_to_do_ends_at_once(check):
-    begin = time.monotonic()
     assert check('{"processes": {}}', "-q").code == 0
-    assert time.monotonic() - begin < 2 * harness.SLOW
 
 
 def test_q1_nothing_to_do_stays_with_keep_alive(musterd):
@@ -348,14 +345,15 @@ def test_bad_includes(check, tmp_path, files, text):
     assert result.code == (3 if text.endswith("file.") else 5)
 
 
-def test_included_many_times(check, tmp_path):
+def test_included_many_times(tmp_path):
     """Eight levels of ten would be a hundred million files."""
-    names = [f"f{i}" for i in range(8)]
-    for name, next_ in zip(names, names[1:] + ["a"]):
-        include(tmp_path, **{name: f"include: [{', '.join([next_ + '.yaml'] * 10)}]"})
-    begin = time.monotonic()
-    assert check("include: f0.yaml", name="a.yaml").code == 5
-    assert time.monotonic() - begin < 2 * harness.SLOW
+    names = [f"f{i}" for i in range(9)]
+    for name, below in zip(names, names[1:]):
+        include(tmp_path, **{
+            name: f"include: [{', '.join([below + '.yaml'] * 10)}]"})
+    code, _, seconds, _ = measure(tmp_path, "f0.yaml")
+    assert code == 5
+    assert harness.SAN or seconds < 2
 
 
 # --- files that are made to hurt ---
@@ -442,9 +440,8 @@ ABUSES = {
 
 
 def measure(tmp_path, name):
-    """musterd -n: exit code, output, seconds and KiB of the largest."""
+    """musterd -n: exit code, output, processor seconds and KiB at most."""
     out = tmp_path / "out"
-    begin = time.monotonic()
     with open(out, "wb") as f:
         child = subprocess.Popen(
             [harness.MUSTERD, "-n", "-f", name], cwd=tmp_path,
@@ -454,7 +451,7 @@ def measure(tmp_path, name):
         _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     return (child.returncode, out.read_text(encoding="utf-8"),
-            time.monotonic() - begin, usage.ru_maxrss)
+            usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 
 
 @table(ABUSES)
@@ -466,8 +463,8 @@ def test_abuse(tmp_path, case):
     assert result == code
     assert 1 <= stdout.count("\n") <= 20 and len(stdout) < 16384
     if not harness.SAN:
-        assert size < 200 * 1024
         assert seconds < 2
+        assert size < 200 * 1024
 
 
 def test_a_file_of_100_mib(tmp_path):

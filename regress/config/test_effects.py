@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import signal
 import time
 
@@ -72,8 +73,25 @@ def test_environment(probe):
 def test_clear_environment(probe):
     found = probe(env={"GONE": "1"}, clear_environment=True,
                   environment={"A": "1"})["environ"]
+    user = pwd.getpwuid(os.getuid())
     assert "GONE" not in found and found["A"] == "1"
-    assert "PATH" in found and "HOME" in found
+    assert "/usr/bin" in found["PATH"].split(":")
+    assert found["HOME"] == user.pw_dir and found["USER"] == user.pw_name
+    assert found["SHELL"] == user.pw_shell and "LANG" in found
+    assert set(found) <= {"A", "PATH", "HOME", "USER", "SHELL", "LANG",
+                          "LC_CTYPE", "MUSTER_PROCESS"}
+    found = probe(clear_environment=True, environment={"HOME": "/x"})
+    assert found["environ"]["HOME"] == "/x"
+
+
+@pytest.mark.needs_root
+def test_clear_environment_of_another_user(check):
+    result = check(json.dumps({"processes": {"a": {
+        "command": ["/bin/sh", "-c", "echo $HOME $USER $SHELL"],
+        "working-directory": "/", "user": "daemon",
+        "clear-environment": True}}}), "-q")
+    user = pwd.getpwnam("daemon")
+    assert result.lines[1] == f"{user.pw_dir} daemon {user.pw_shell}"
 
 
 def test_environment_file(probe, tmp_path):

@@ -15,9 +15,10 @@ SCHEMA = json.loads(FILE.read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 # Of each kind, and at the edges of what numbers may be.
-VALUES = [None, True, False, 0, 1, -1, 1.5, 1 << 40, "", "x", "1s", "64KIB",
-          "null", "${X}", [], ["x"], [None], [[]], [1], {}, {"x": 1},
-          {"x-y": 1}, {"a": None}]
+VALUES = [None, True, 0, -1, 1.5, 1 << 40, "", "x", "64KIB", "null", [], ["x"],
+          [None], {}, {"x": 1}]
+if harness.SAN:     # each start takes 20 times as long
+    VALUES = VALUES[::4]
 
 
 def as_json(path):
@@ -81,8 +82,6 @@ def groups():
     yield "http", top("http"), lambda g: cases.top(http=g)
     yield "process", top("process"), lambda g: {"processes": {
         "a": {"command": "x", **g}}}
-    yield "options", top("options"), lambda g: {"processes": {
-        "a": {**cases.J, "options": g}}}
     for name in ("backoff", "start-limit", "verifier"):
         yield name, top(name), lambda g, name=name: cases.doc(**{name: g})
     yield "stop", top("stop"), lambda g: cases.doc(stop=g)
@@ -90,7 +89,6 @@ def groups():
         stdout={"file": "x", **g})
     yield "verify", top("verify"), lambda g: cases.doc(
         verify={"exited": 0, **g})
-    yield "verify alone", top("verify"), lambda g: cases.doc(verify=g)
     yield "module", top("module"), lambda g: cases.top(
         modules={"m": {"verifiers": [], **g}})
     for name in ("HttpOkVerifier", "ExitedVerifier"):
@@ -112,7 +110,12 @@ def refused(keys, around):
 
 
 def test_all_groups_are_looked_at():
-    assert {name for name, _, _ in groups()} >= set(SCHEMA["$defs"])
+    looked = {name for name, _, _ in groups()}
+    assert looked == {"top", *SCHEMA["$defs"]} - {"options"}
+    # Options are keys of the job as well.
+    job = SCHEMA["$defs"]["process"]["properties"]
+    options = SCHEMA["$defs"]["options"]["properties"]
+    assert {k: job[k] for k in options} == options
 
 
 @pytest.mark.timeout(180)

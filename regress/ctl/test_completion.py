@@ -154,8 +154,6 @@ def test_fish(place, binary, three, case, wanted):
     # fish leaves short options out where there are long ones.
     if case[-1].startswith("--"):
         wanted = [w for w in wanted if w.startswith("--")]
-    if wanted == ["some file"]:
-        wanted = ["some\\ file"]
     assert [f.rstrip("=") for f in found] == wanted
 
 
@@ -225,6 +223,6 @@ done
         found = {line[6:].rstrip("=") for line in part.splitlines()
                  if line.startswith("MATCH-")}
         wanted = {w.replace(" ", "\\ ") for w in wanted}
-        if not wanted <= {f for f in found}:
+        if wanted != found - {""}:
             problems.append((case, wanted, found))
     assert problems == []

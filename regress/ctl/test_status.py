@@ -204,8 +204,9 @@ def test_another_locale(ctl, fake):
     assert ctl("status", env={"LC_ALL": "C"}).stdout.splitlines()[1] \
         .startswith("\\xc3\\xbc  running")
     # No wish is no wish for ASCII.
-    assert ctl("status", env={"LC_ALL": None}).stdout.splitlines()[1] \
-        .startswith("ü     running")
+    for wish in (None, "", "xx_XX.UTF-8"):
+        r = ctl("status", env={"LC_ALL": wish})
+        assert r.stdout.splitlines()[1].startswith("ü     running")
 
 
 def test_cut_on_a_terminal_only(ctl, fake):

@@ -35,7 +35,8 @@ def below(m, count, timeout=10):
     def test():
         found = [p for p in harness.descendants(m.parent)
                  if p.state not in "ZX" and p.name != "musterd"
-                 and "/libexec/muster-" not in " ".join(p.command)]
+                 and "/libexec/muster-" not in " ".join(p.command
+                                                        or ["/libexec/muster-"])]
         return [found] if len(found) == count else None
     return harness.wait_for(f"{count} processes", test, timeout)[0]
 

@@ -77,7 +77,8 @@ def test_busy_port(args):
 def test_second_instance():
     with daemon({**KEEP, "processes": {"a": SLEEP}}) as m:
         m.wait_status()
-        second = harness.Musterd({}, "-d", "-f", str(m.file))
+        second = harness.Musterd({}, "-d", "-f", str(m.file), env={
+            "XDG_RUNTIME_DIR": m.env["XDG_RUNTIME_DIR"]})
         with second:
             assert second.wait() == 1
             assert f"in the hands of process {m.pid}\n" in \

@@ -285,7 +285,8 @@ def test_port_that_is_none(musterd, port):
 def test_one_instance(musterd):
     m = musterd({**KEEP, "processes": {"a": job("sleep", "4000")}})
     m.wait_status()
-    second = harness.Musterd({}, "-f", str(m.file))
+    second = harness.Musterd({}, "-f", str(m.file), env={
+        "XDG_RUNTIME_DIR": m.env["XDG_RUNTIME_DIR"]})
     with second:
         assert second.wait() == 1
         assert f"{m.file} is in the hands of process {m.pid}\n" \

@@ -214,6 +214,32 @@ test_ended(void **state)
 	assert_int_equal(r->drained_count, 2);
 }
 
+/* The same, when the second stream is late: the cells tell of it. */
+static void
+test_ended_late(void **state)
+{
+	struct rig *r = *state;
+	struct rig_stream *out;
+	struct rig_stream *err;
+
+	out = rig_open(r, 1, 1, STREAM_STDOUT, 0, NO_ENTRY);
+	err = rig_open(r, 1, 1, STREAM_STDERR, 0, NO_ENTRY);
+	rig_puts(r, err->writer, "begin ");
+	rig_until(r, r->cells[err->cell].offset == 6);
+	rig_kill(r);
+	rig_puts(r, err->writer, "end");
+	out->flags |= STREAM_ENDED;
+	err->flags |= STREAM_ENDED;
+	err->process = 0;
+	rig_start(r);
+	rig_run(r, 100);
+	assert_int_equal(r->drained[1], 0);
+	err->process = 1;
+	rig_send_open(r, err, 1);
+	rig_until(r, r->drained[1] == 1);
+	assert_int_equal(r->cells[err->cell].offset, 9);
+}
+
 /* Memory of a journal is bounded by capture. */
 static void
 test_capture(void **state)
@@ -648,6 +674,7 @@ main(void)
 	    TEST(test_drain),
 	    TEST(test_grandchild),
 	    TEST(test_ended),
+	    TEST(test_ended_late),
 	    TEST(test_capture),
 	    TEST(test_capture_changes),
 	    TEST(test_read),

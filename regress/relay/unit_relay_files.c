@@ -131,6 +131,10 @@ test_replaced(void **state)
 	assert_int_equal(write(fd, "XX", 2), 2);
 	rig_puts(r, s->writer, "four");
 	expect_content(r, "b", "threeXXfour");
+	rig_kill(r);
+	rig_start(r);
+	rig_puts(r, s->writer, "more");
+	expect_content(r, "b", "threeXXfourmore");
 	/* Also while there is no relay. */
 	rig_kill(r);
 	assert_int_equal(ftruncate(fd, 3), 0);

@@ -1,0 +1,393 @@
+"""musterd -x: bring everything up, run a command, take everything down."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+import harness
+from harness import PYTHON, job, python, sh
+
+SLEEP = job("sleep", "4000")
+VERIFIED = sh("sleep 0.1; touch up; exec sleep 4000", verify={"file": "up"})
+
+
+def start(processes, *command, options=(), **more):
+    config = {"graceful_time": 1, "processes": processes}
+    config.update(more.pop("config", {}))
+    return harness.Musterd(config, *options, "-x", "--", *command, **more)
+
+
+@pytest.fixture
+def run():
+    """Starts musterd -x; it has to end without help."""
+    mine = []
+
+    def run_(*args, **more):
+        mine.append(start(*args, **more))
+        return mine[-1].start()
+
+    yield run_
+    for m in mine:
+        m.close()
+
+
+# --- the command ---
+
+
+@pytest.mark.parametrize("script, code", [
+    ("exit 0", 0), ("exit 1", 1), ("exit 3", 3), ("exit 255", 255),
+    ("kill -TERM $$", 128 + 15), ("kill -KILL $$", 128 + 9),
+    ("kill -INT $$", 128 + 2), ("kill -USR1 $$", 128 + 10)])
+def test_code(run, script, code):
+    m = run({"a": SLEEP}, "sh", "-c", script)
+    assert m.wait() == code
+    assert m.leftovers() == []
+
+
+def test_all_is_up_when_it_runs(run):
+    m = run({"a": VERIFIED, "b": sh("touch b; exec sleep 4000",
+                                    verify={"file": "b"})},
+            "sh", "-c", "test -f up && test -f b && echo both")
+    assert m.wait() == 0
+    assert m.stdout_text() == "both\n"
+
+
+def test_all_is_down_when_it_ends(run):
+    m = run({"a": sh("trap 'sleep 0.2; touch down; exit' TERM; touch up; "
+                     "while :; do sleep 0.02; done", verify={"file": "up"})},
+            "true")
+    assert m.wait() == 0
+    assert (m.dir / "down").exists()
+
+
+def test_words_and_environment(run):
+    m = run({"a": SLEEP}, PYTHON, "-Sc",
+            "import os, sys; print(sys.argv[1:], os.environ['MINE'], "
+            "os.getcwd())", "a b", "", "$x", "--", "-x",
+            env={"MINE": "x y"})
+    assert m.wait() == 0
+    assert m.stdout_text() == \
+        f"['a b', '', '$x', '--', '-x'] x y {m.dir}\n"
+
+
+def test_command_in_path(run):
+    m = start({"a": SLEEP}, "mine", env={
+        "PATH": "bin:" + os.environ["PATH"]})
+    (m.dir / "bin").mkdir()
+    (m.dir / "bin/mine").write_text("#!/bin/sh\necho mine\n")
+    (m.dir / "bin/mine").chmod(0o755)
+    with m:
+        assert m.wait() == 0
+        assert m.stdout_text() == "mine\n"
+
+
+@pytest.mark.parametrize("command", ["no-such-command", "/no/such", "./none"])
+def test_command_that_is_none(run, command):
+    m = run({"a": SLEEP}, command)
+    assert m.wait() == 127
+    assert command in m.stderr_text()
+    assert "No such file or directory" in m.stderr_text()
+    assert m.stdout_text() == ""
+
+
+def test_command_that_is_no_program(run):
+    m = run({"a": SLEEP}, "/etc/passwd")
+    assert m.wait() == 126
+    assert "Permission denied" in m.stderr_text()
+
+
+def test_no_command(musterd):
+    m = musterd({"processes": {"a": SLEEP}}, "-x")
+    assert m.wait() == 2
+    assert "-x needs" in m.stderr_text()
+
+
+def test_nothing_to_bring_up(run):
+    m = run({}, "echo", "done")
+    assert m.wait() == 0
+    assert m.stdout_text() == "done\n"
+
+
+def test_processes_that_have_ended(run):
+    """They do not end it: the command has not run yet, or still runs."""
+    m = run({"a": job("true"), "b": sh("exit 1")},
+            "sh", "-c", "sleep 0.3; exit 4")
+    assert m.wait() == 4
+
+
+def test_on_exit_shutdown_ends_it(run):
+    m = run({"a": sh("sleep 0.3; exit 6", on_exit="shutdown")}, "sleep",
+            "4000")
+    assert m.wait() == 6
+
+
+# --- its streams are its own ---
+
+
+def test_stdout_is_untouched(run):
+    """Nothing of musterd's or the processes' stands there."""
+    m = run({"a": sh("echo noise; echo more >&2; exec sleep 4000"),
+             "b": VERIFIED},
+            PYTHON, "-Sc", "import os; os.write(1, bytes(range(256)))",
+            config={"messages": ["process.exit", "verifier.verbose"]})
+    assert m.wait() == 0
+    assert m.stdout.read_bytes() == bytes(range(256))
+    assert not {"noise", "more"} & set(m.stderr_text().splitlines())
+
+
+def test_its_descriptors(run):
+    """Those that musterd was given, not pipes."""
+    m = run({"a": SLEEP}, PYTHON, "-Sc",
+            "import os\nfor n in range(3): print(os.readlink("
+            "f'/proc/self/fd/{n}'))")
+    assert m.wait() == 0
+    assert m.stdout_text().splitlines() == [
+        "/dev/null", str(m.stdout), str(m.stderr)]
+
+
+def test_stdin(run, tmp_path):
+    (tmp_path / "in").write_bytes(b"some\0bytes\xff\n" * 10000)
+    with open(tmp_path / "in", "rb") as f:
+        m = run({"a": SLEEP, "b": sh("cat")}, "cat", stdin=f)
+        assert m.wait() == 0
+    assert m.stdout.read_bytes() == b"some\0bytes\xff\n" * 10000
+
+
+def test_stdin_of_a_pipe(run):
+    read_end, write_end = os.pipe()
+    m = run({"a": SLEEP}, "sh", "-c", "read x; echo got $x; cat",
+            stdin=read_end)
+    os.close(read_end)
+    os.write(write_end, b"one\ntwo\n")
+    harness.wait_for("the first", lambda: "got one\n" in m.stdout_text())
+    assert m.running()
+    os.close(write_end)
+    assert m.wait() == 0
+    assert m.stdout_text() == "got one\ntwo\n"
+
+
+def test_stderr(run):
+    m = run({"a": SLEEP}, "sh", "-c", "echo mine >&2", options=["-q"])
+    assert m.wait() == 0
+    assert m.stderr_text() == "mine\n"
+
+
+def test_environment_of_a_pipeline():
+    """As it is used: in a pipe, with its output caught."""
+    m = start({"a": SLEEP}, "wc", "-c", options=["-q"])
+    done = subprocess.run(
+        [harness.MUSTERD, "-f", str(m.file), *m.args], input=b"x" * 100000,
+        capture_output=True, cwd=m.dir, env=m.env, check=False, timeout=30)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (
+        0, b"100000", b"")
+
+
+# --- the display ---
+
+
+def test_progress(run):
+    """One line of each change; the attempts that fail are many."""
+    m = run({"db": sh("sleep 0.2; touch up; exec sleep 4000",
+                      verify={"file": "up"}), "web": SLEEP}, "true")
+    assert m.wait() == 0
+    said = m.stderr_text().splitlines()
+    assert re.match(r" ✔ db +verified +.*\d+\.\ds$", said[0])
+    assert re.match(r" ✔ web +started +.*\d+\.\ds$", said[1])
+    assert "\033" not in m.stderr_text()
+
+
+def test_no_progress(run):
+    m = run({"a": VERIFIED}, "true", options=["-q"])
+    assert m.wait() == 0
+    assert m.stderr_text() == ""
+
+
+def test_progress_on_a_terminal():
+    """Drawn in place; the command writes below it."""
+    m = start({"db": sh("sleep 0.4; touch up; exec sleep 4000",
+                        verify={"file": "up"}), "web": SLEEP},
+              "echo", "the command", terminal=True)
+    with m:
+        assert m.wait() == 0
+    pictures = m.terminal_text().replace("\033[K", "").split("[+] ")
+    *pictures, last = pictures[1:]
+    assert pictures[0].startswith("0/2 ready\r\n")
+    assert "db               waiting" in pictures[0]
+    assert " · web              waiting" in pictures[0]
+    # The cursor goes back to the first line.
+    assert all(p.endswith("\033[3A") for p in pictures)
+    assert last.startswith("2/2 ready\r\n ✔ db               verified")
+    assert " ✔ web              started" in last
+    assert last.endswith("s\r\nthe command\r\n")
+
+
+# --- the launch fails ---
+
+
+def test_failed_launch(run):
+    script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo line $i; done; " \
+        "exec sleep 4000"
+    m = run({"a": SLEEP, "bad": sh(script, verify={
+        "file": "never", "timeout": "300ms"})}, "touch", "ran")
+    assert m.wait() == 5
+    assert not (m.dir / "ran").exists()
+    assert m.stdout_text() == ""
+    said = m.stderr_text()
+    # Which, why, and its last ten lines.
+    assert re.search(r"^bad: file verifier: .*/never: No such file or "
+                     r"directory, gave up after 0\.3 s", said, re.M)
+    last = said[said.index("bad: last lines of its output:"):].splitlines()
+    assert last[1:11] == [f"    line {i}" for i in range(3, 13)]
+    assert "✘ bad" in said
+    assert m.leftovers() == []
+
+
+def test_failed_launch_of_one_that_ended(run):
+    m = run({"bad": sh("echo sorry; exit 3", verify="exited")}, "true")
+    assert m.wait() == 5
+    assert re.search("^bad: exited verifier: Expected exit code 0, got 3",
+                     m.stderr_text(), re.M)
+    assert "\n    sorry\n" in m.stderr_text()
+
+
+def test_failed_launch_of_a_missing_program(run):
+    m = run({"bad": job("/no/such")}, "true")
+    assert m.wait() == 5
+    assert "No such file or directory: '/no/such'" in m.stderr_text()
+    assert m.stdout_text() == ""
+
+
+@pytest.mark.parametrize("text, code", [
+    ("{", 3), ("{}", 4), ('{"processes": {"a": {}}}', 5)])
+def test_bad_file(musterd, text, code):
+    m = musterd(text, "-x", "--", "touch", "ran")
+    assert m.wait() == code
+    assert not (m.dir / "ran").exists()
+
+
+# --- signals ---
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_while_it_launches(run, number):
+    m = run({"a": SLEEP, "b": sh("touch b; exec sleep 4000",
+                                 verify={"file": "go"})}, "touch", "ran")
+    harness.wait_for("b", (m.dir / "b").exists)
+    m.signal(number)
+    start_ = time.monotonic()
+    assert m.wait() == 128 + number
+    assert time.monotonic() - start_ < 1.5 * harness.SLOW
+    assert not (m.dir / "ran").exists()
+    assert m.leftovers() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_while_it_runs(run, number):
+    """All goes down, cleanly; the code says why."""
+    m = run({"a": sh("trap 'touch down; exit' TERM; touch up; "
+                     "while :; do sleep 0.02; done", verify={"file": "up"})},
+            "sh", "-c", "touch ran; exec sleep 4000")
+    harness.wait_for("the command", (m.dir / "ran").exists)
+    m.signal(number)
+    assert m.wait() == 128 + number
+    assert (m.dir / "down").exists()
+    assert m.leftovers() == []
+
+
+def test_interrupt_from_the_terminal():
+    """^C reaches the command as well; a shell's rule for its code."""
+    m = start({"a": sh("trap 'touch int' INT; trap 'touch down; exit' TERM; "
+                       "touch up; while :; do sleep 0.02; done",
+                       verify={"file": "up"})},
+              "sh", "-c", "echo running; exec sleep 4000", terminal=True)
+    with m:
+        m.wait_text("^running")
+        os.write(m.master, b"\3")
+        assert m.wait() == 130
+        assert m.leftovers() == []
+    assert (m.dir / "down").exists()
+    assert not (m.dir / "int").exists()
+
+
+def test_terminal_of_the_command():
+    """It can read from it: it is in the foreground."""
+    m = start({"a": SLEEP}, "sh", "-c",
+              "echo ask; read x; echo got $x; exit 7", terminal=True,
+              options=["-q"])
+    with m:
+        m.wait_text("^ask")
+        os.write(m.master, b"answer\n")
+        m.wait_text("^got answer")
+        assert m.wait() == 7
+
+
+def test_command_that_does_not_obey(run):
+    """It is killed after the graceful time."""
+    m = run({"a": SLEEP}, PYTHON, "-Sc",
+            "import signal, time\n"
+            "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+            "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+            "open('ran', 'w').close(); time.sleep(4000)",
+            config={"graceful_time": 0.5})
+    harness.wait_for("the command", (m.dir / "ran").exists)
+    start_ = time.monotonic()
+    m.signal(signal.SIGTERM)
+    assert m.wait() == 128 + 15
+    assert time.monotonic() - start_ < 1.7 * harness.SLOW
+
+
+# --- an instance of its own ---
+
+
+def test_two_at_a_time(run):
+    """Of the same file, and beside a daemon of it."""
+    m = harness.Musterd({"keep_alive": True, "http": {"enabled": False},
+                         "processes": {"a": SLEEP}}, http=False)
+    with m:
+        m.socket = m.default_socket()
+        m.wait_status(over="unix")
+        two = [harness.Musterd({}, "-f", str(m.file), "-q", "-x", "--", "sh",
+                               "-c", f"sleep 0.3; exit {n}") for n in (1, 2)]
+        for other in two:
+            other.start()
+        assert [other.wait() for other in two] == [1, 2]
+        for other in two:
+            other.close()
+        assert m.status(over="unix") == "running"
+
+
+def test_api_while_it_runs(run):
+    """The processes are there; the command is not one of them."""
+    m = run({"a": VERIFIED}, "sh", "-c",
+            "touch ran; until [ -f go ]; do sleep 0.02; done")
+    harness.wait_for("the command", (m.dir / "ran").exists)
+    m.wait_status()
+    assert [p["name"] for p in m.get("/v1/processes").json()["processes"]] \
+        == ["default.a"]
+    assert m.get("/").json()["count"] == 1
+    assert m.get("/v1/ready").status == 200
+    assert m.post("/restart/2").status == 404
+    before = m.processes()
+    for p in m.component("muster-manager"):
+        os.kill(p.pid, signal.SIGKILL)
+    harness.wait_for("another manager", lambda: m.component(
+        "muster-manager") and m.status(), 3)
+    assert m.processes() == before
+    (m.dir / "go").touch()
+    assert m.wait() == 0
+
+
+def test_output_of_the_processes_can_be_read(run):
+    m = run({"a": python("print('secret', flush=True); "
+                         "import time; time.sleep(4000)")},
+            "sh", "-c", "until [ -f go ]; do sleep 0.02; done")
+    m.wait_status()
+    harness.wait_for("its output", lambda: m.get(
+        "/v1/processes/1/streams/stdout").body == b"secret\n")
+    (m.dir / "go").touch()
+    assert m.wait() == 0
+    assert "secret" not in m.stdout_text() + m.stderr_text()
