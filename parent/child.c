@@ -396,8 +396,9 @@ children_sealed(enum birth birth)
 			child_stop(c);
 		else if (birth == BIRTH_BOOT && c->channel != NULL)
 			socket_give(c);
-		else if (c->channel != NULL) {
-			/* Its listeners may be others now. */
+		else if (c->channel != NULL && parent.old != NULL &&
+		    !socket_same_listeners(parent.old, parent.table)) {
+			/* Its listeners are others now. */
 			child_lost(c->channel, "reload", c);
 			c->delay = 0;
 		}

@@ -183,6 +183,7 @@ name_socket(void)
 	const char *p;
 	char *real;
 	uint64_t hash;
+	int width;
 
 	real = realpath(instance.file, NULL);
 	if (real == NULL)
@@ -210,14 +211,14 @@ name_socket(void)
 	    strcmp(real, SYSCONFDIR "/muster/muster.yaml") == 0)
 		(void)snprintf(instance.socket, sizeof(instance.socket),
 		    "%s/muster.sock", dir);
-	else if (snprintf(instance.socket, sizeof(instance.socket),
-		     "%s/%s-%016llx%s.sock", dir, base,
-		     (unsigned long long)hash,
-		     own) >= (int)sizeof(instance.socket))
+	else
 		/* sun_path is short, file names may be long. */
-		(void)snprintf(instance.socket, sizeof(instance.socket),
-		    "%s/%.4s-%016llx%s.sock", dir, base,
-		    (unsigned long long)hash, own);
+		for (width = NAME_MAX; width > 0; width = width > 4 ? 4 : 0)
+			if (snprintf(instance.socket, sizeof(instance.socket),
+				"%s/%.*s-%016llx%s.sock", dir, width, base,
+				(unsigned long long)hash,
+				own) < (int)sizeof(instance.socket))
+				break;
 	free(real);
 }
 

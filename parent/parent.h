@@ -550,6 +550,8 @@ int socket_check(const struct entry *);
 int socket_bind_all(struct table *, const struct table *old, uint32_t *bad);
 /* Removes paths that `next` does not have, and closes. */
 void socket_close_all(struct table *, const struct table *next);
+/* 1 if both tables have the same listeners. */
+int socket_same_listeners(const struct table *, const struct table *);
 void socket_give(struct child *worker);
 int socket_connect(uint32_t id, struct wire_reader *);
 /* SEGMENT_SOCKET_PATH; "" for the other families. */

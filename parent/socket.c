@@ -266,6 +266,25 @@ socket_close_all(struct table *t, const struct table *next)
 	}
 }
 
+int
+socket_same_listeners(const struct table *a, const struct table *b)
+{
+	uint32_t i;
+	uint32_t n;
+
+	n = 0;
+	for (i = 0; i < b->count; i++)
+		n += b->entries[i].kind == ENTRY_LISTEN;
+	for (i = 0; i < a->count; i++) {
+		if (a->entries[i].kind != ENTRY_LISTEN)
+			continue;
+		if (table_same(a, i, b) == NO_ENTRY)
+			return 0;
+		n--;
+	}
+	return n == 0;
+}
+
 void
 socket_give(struct child *worker)
 {

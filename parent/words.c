@@ -44,7 +44,9 @@ put_segment(struct arena *a, uint8_t kind, const char *text, size_t len)
 	uint32_t i;
 
 	buf[0] = '\0';
-	e = table_socket(parent.table, text, len);
+	e = NULL;
+	if (kind >= SEGMENT_SOCKET_FILENO && kind <= SEGMENT_SOCKET_PATH)
+		e = table_socket(parent.table, text, len);
 	switch (kind) {
 	case SEGMENT_TEXT:
 		put(a, text, len);

@@ -40,6 +40,7 @@ def test_only_what_changed(musterd):
         "c": job("sleep", "1002")}})
     m.wait_status()
     before = pids(m)
+    workers = {p.pid for p in m.component("muster-httpd")}
     rewrite(m, {"d": job("sleep", "1004"), "a": job("sleep", "1000"),
                 "c": job("sleep", "2002")})
     reload(m)
@@ -52,6 +53,7 @@ def test_only_what_changed(musterd):
     assert commands[3] == "sleep 2002" and commands[4] == "sleep 1004"
     assert not os.path.exists("/proc/%d" % before["b"])
     assert m.get("/status").json() == {"status": "running"}
+    assert {p.pid for p in m.component("muster-httpd")} == workers
 
 
 def test_refused_changes_nothing(musterd):
