@@ -68,26 +68,6 @@ socket_name(
 		    dir, base, hash);
 }
 
-static void
-find_dirs(struct dirs *dirs)
-{
-	const char *runtime;
-
-	memset(dirs, 0, sizeof(*dirs));
-	if (geteuid() != 0) {
-		runtime = environment("XDG_RUNTIME_DIR");
-		if (runtime != NULL && runtime[0] == '/' &&
-		    strlen(runtime) <= 64)
-			(void)snprintf(dirs->path[dirs->n++],
-			    sizeof(dirs->path[0]), "%s/muster", runtime);
-		(void)snprintf(dirs->path[dirs->n++], sizeof(dirs->path[0]),
-		    "/tmp/muster-%u", geteuid());
-	}
-	dirs->system[dirs->n] = 1;
-	(void)strlcpy(
-	    dirs->path[dirs->n++], RUNDIR "/muster", sizeof(dirs->path[0]));
-}
-
 /* Who may put a socket there is we, or root; else -1 with errno. */
 static int
 trust_dir(const char *dir)
@@ -111,6 +91,37 @@ check_trust(const char *path)
 	(void)strlcpy(dir, path, sizeof(dir));
 	*strrchr(dir, '/') = '\0';
 	return trust_dir(dir);
+}
+
+/* Would musterd, with this $XDG_RUNTIME_DIR, use its directory there? */
+static int
+is_usable(const char *dir, const char *runtime)
+{
+	return trust_dir(dir) == 0 ||
+	    (errno == ENOENT && access(runtime, W_OK | X_OK) == 0);
+}
+
+static void
+find_dirs(struct dirs *dirs)
+{
+	const char *runtime;
+
+	memset(dirs, 0, sizeof(*dirs));
+	if (geteuid() != 0) {
+		runtime = environment("XDG_RUNTIME_DIR");
+		if (runtime == NULL || runtime[0] != '/' ||
+		    strlen(runtime) > 64)
+			runtime = "";
+		(void)snprintf(
+		    dirs->path[0], sizeof(dirs->path[0]), "%s/muster", runtime);
+		if (runtime[0] != '\0' && is_usable(dirs->path[0], runtime))
+			dirs->n++;
+		(void)snprintf(dirs->path[dirs->n++], sizeof(dirs->path[0]),
+		    "/tmp/muster-%u", geteuid());
+	}
+	dirs->system[dirs->n] = 1;
+	(void)strlcpy(
+	    dirs->path[dirs->n++], RUNDIR "/muster", sizeof(dirs->path[0]));
 }
 
 /* ---- connections -------------------------------------------------------- */

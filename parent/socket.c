@@ -40,6 +40,7 @@ read_kind(const struct entry *e, struct wire_reader *r, struct wanted *want)
 {
 	size_t len;
 	uint8_t kind;
+	uint8_t type;
 
 	wire_read(r, e->data, e->len);
 	want->type = SOCK_STREAM;
@@ -51,11 +52,10 @@ read_kind(const struct entry *e, struct wire_reader *r, struct wanted *want)
 	(void)wire_get_view(r, MAX_NAME, &len);
 	kind = wire_get_u8(r);
 	want->family = kind == 1 ? AF_UNIX : kind == 6 ? AF_INET6 : AF_INET;
-	if (wire_get_u8(r) == 2)
+	type = wire_get_u8(r);
+	if (type == 2)
 		want->type = SOCK_DGRAM;
-	else if (r->next[-1] != 1)
-		return -1;
-	return kind == 1 || kind == 4 || kind == 6 ? 0 : -1;
+	return type - 1U < 2 && (kind == 1 || kind == 4 || kind == 6) ? 0 : -1;
 }
 
 /* Numeric addresses only; 0 or -1. */

@@ -387,6 +387,11 @@ class Musterd:
         if self.returncode == 0:
             self.pid = left[-1].pid
             self.returncode = None
+            return
+        # The code was told; the last of it may still be on its way out.
+        end = time.monotonic() + SLOW
+        while self.leftovers() and time.monotonic() < end:
+            time.sleep(0.01)
 
     # --- its life ---
 

@@ -24,7 +24,7 @@
 #define READ_SIZE ((size_t)MAX_READ)
 #define MAX_WAITING 4096 /* requests of a worker */
 #define MAX_QUEUED (1024UL * 1024) /* bytes of answers not yet taken */
-#define MAX_SCAN (4UL * 1024 * 1024) /* bytes looked through for lines */
+#define MAX_SCAN (1024UL * 1024) /* bytes looked through for lines */
 #define SCAN_CHUNK 8192
 #define STALLED_MS 5
 

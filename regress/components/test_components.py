@@ -380,10 +380,12 @@ def test_followers_of_a_lost_relay(start):
 
 
 def test_relay_killed_at_the_end_of_a_process(start):
-    """Its last lines are there before its end is told."""
+    """Its last lines are there before its end is told. What musterd itself
+    had told the relay that was killed, is not told again."""
     m = start({**KEEP, "messages": ["process.exit"], "processes": {
         "a": sh("until [ -f go ]; do sleep 0.02; done; seq 50000; exit 3")}})
     m.wait_status()
+    m.wait_text(r"^\$ sh")
     (m.dir / "go").touch()
     time.sleep(0.03)
     kill(m, "relay")
@@ -391,23 +393,28 @@ def test_relay_killed_at_the_end_of_a_process(start):
     m.stop()
     # The relay's own end is told, too, somewhere in between.
     said = re.sub(r"\[WARNING\] .*\n", "", m.stdout_text()).splitlines()
-    assert said[1:50002] == [*map(str, range(1, 50001)), exits(m)[0]]
-    assert exits(m)[0].endswith("code 3")
+    told = exits(m)
+    assert said[1:50001 + len(told)] == [*map(str, range(1, 50001)), *told]
+    assert len(told) < 2
 
 
 def test_texts_without_a_relay(start):
-    """What musterd itself has to say waits."""
+    """What musterd itself has to say waits for the next one."""
     m = start({**KEEP, "messages": ["process.exit"],
                "processes": {"a": SLEEP}})
+    m.wait_text(r"^\$ sleep")
     m.wait_status()
-    for _ in range(2):
-        for pid in own(m, "relay"):
-            os.kill(pid, signal.SIGKILL)
-        assert m.post("/restart/1").status == 200
+    kill(m, "relay")
+    # The second replacement comes after a pause.
+    for pid in own(m, "relay"):
+        os.kill(pid, signal.SIGKILL)
+        harness.wait_for("its end", lambda: not harness.process(pid),
+                         interval=0.001)
+    assert m.post("/restart/1").status == 200
     m.stop()
     said = m.stdout_text().splitlines()
-    assert said.count("$ sleep 4000") == 3
-    assert said.count("Process sleep 4000 exited with code -15") == 3
+    assert said.count("$ sleep 4000") == 2
+    assert said.count("Process sleep 4000 exited with code -15") == 2
 
 
 def test_log_file_of_a_lost_relay(start):
@@ -463,25 +470,24 @@ def test_connections_of_others_stay(start):
     """One worker is lost; the clients of the other do not notice."""
     m = start({**KEEP, "processes": {"a": SLEEP}})
     m.wait_status()
-    clients = []
-    for _ in range(20):
-        c = m.connect()
-        c.request("GET", "/status")
-        c.getresponse().read()
-        clients.append(c)
-    victim = sorted(own(m, "httpd"))[0]
-    os.kill(victim, signal.SIGKILL)
+    # More than one worker takes.
+    clients = [socket.create_connection(("127.0.0.1", m.port), timeout=20)
+               for _ in range(500)]
+    request = b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for c in clients:
+        c.sendall(request)
+    for c in clients:
+        assert c.recv(4096).endswith(b"}")
+    os.kill(min(own(m, "httpd")), signal.SIGKILL)
     alive = 0
     for c in clients:
-        sock = c.sock
         try:
-            c.request("GET", "/status")
-            c.getresponse().read()
-            alive += c.sock is sock
-        except (OSError, http.client.HTTPException):
+            c.sendall(request)
+            alive += c.recv(4096).endswith(b"}")
+        except OSError:
             pass
         c.close()
-    assert alive >= 1
+    assert 20 <= alive <= 480
     harness.wait_for("two workers", lambda: len(own(m, "httpd")) == 2, 1)
     assert m.status() == "running"
 

@@ -82,8 +82,8 @@ BAD = {
     "signed": HEAD + "Content-Length: +2\r\n\r\n{}",
     "list": HEAD + "Content-Length: 2, 2\r\n\r\n{}",
     "huge": HEAD + "Content-Length: 99999999999999999999\r\n\r\n{}",
-    "length and chunks": HEAD + "Content-Length: 2\r\n"
-                         "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and chunks": chunked(LIST).decode().replace(
+        "Transfer", "Content-Length: 2\r\nTransfer"),
     "gzip": HEAD + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "encoded": plain(LIST, "Content-Encoding: gzip").decode(),
     "chunks in 1.0": chunked(LIST).decode().replace("HTTP/1.1", "HTTP/1.0"),
@@ -132,6 +132,26 @@ def test_bad(ctl, fake, kind):
     assert r.stderr.count("\n") == 1
     # The set of status is another.
     assert ctl("status").returncode == 4
+
+
+def test_asked_again(ctl, fake):
+    """muster-httpd may be replaced between a request and its answer."""
+    calls = []
+
+    def answer(q):
+        calls.append(1)
+        q.send(GOOD["length"][:[0, 30, 9999][min(len(calls), 3) - 1]])
+    fake.on["GET", "/v1/processes"] = answer
+    r = ctl("status")
+    assert (r.returncode, r.stderr, len(calls)) == (0, "", 3)
+    # But not for ever, and not when it changes something.
+    fake.on["GET", "/v1/processes"] = calls.append
+    assert ctl("status").returncode == 4
+    assert len(calls) == 7
+    fake.requests.clear()
+    fake.on["DELETE", "/"] = lambda q: None
+    ctl("shutdown", "--timeout=0.1")
+    assert fake.requests.count("DELETE /") == 1
 
 
 def wrong(**members):

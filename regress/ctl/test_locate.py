@@ -33,7 +33,7 @@ def name_of(directory, file):
 class User:
     """musterctl as somebody who is not root, in a directory of his own."""
 
-    def __init__(self, ctl, place):
+    def __init__(self, ctl, place, uid=harness.NOBODY):
         self.ctl = ctl
         self.home = place / "home"
         self.run = self.home / "muster"
@@ -44,7 +44,7 @@ class User:
         self.uid = os.geteuid()
         self.more = {}
         if self.uid == 0:
-            self.uid = harness.NOBODY
+            self.uid = uid
             self.more = {"user": self.uid, "group": self.uid,
                          "extra_groups": []}
         place.chmod(0o755)
@@ -235,7 +235,7 @@ def test_without_a_runtime_directory(user):
     """Then it is /tmp/muster-UID."""
     folder = pathlib.Path(f"/tmp/muster-{user.uid}")
     file = user.file("x.yaml")
-    for value in (None, "relative", "/" + "x" * 64):
+    for value in (None, "", "relative", "/" + "x" * 64, "/nonexistent"):
         r = user("-f", file, "info", env={"XDG_RUNTIME_DIR": value})
         assert r.returncode == 69
         assert f" {name_of(folder, file)} " in r.stderr
@@ -304,8 +304,9 @@ def test_directories_of_others(user, mode):
     fake = user.listen(name_of(user.run, file))
     user.run.chmod(mode)
     r = user("-f", file, "info")
-    assert r.returncode == 4
-    assert "Operation not permitted" in r.stderr
+    assert r.returncode == 69
+    # As musterd does, when it cannot use the directory.
+    assert f" {name_of(f'/tmp/muster-{user.uid}', file)} " in r.stderr
     user("info")
     assert fake.requests == []
 
@@ -316,8 +317,29 @@ def test_directory_of_another_user(user):
     fake = user.listen(name_of(user.run, file))
     os.chown(user.run, 12345, 12345)
     user.run.chmod(0o755)
-    assert user("-f", file, "info").returncode == 4
+    assert user("-f", file, "info").returncode == 69
     assert fake.requests == []
+
+
+@pytest.mark.needs_root
+def test_directory_that_another_user_has_made(ctl, place):
+    """Nor is one in /tmp trusted, where anybody can make it."""
+    user = User(ctl, place, 10000000 + os.getpid())
+    folder = pathlib.Path(f"/tmp/muster-{user.uid}")
+    folder.mkdir(0o755)
+    os.chown(folder, 12345, 12345)
+    fake = None
+    try:
+        file = user.file("x.yaml")
+        fake = user.listen(name_of(folder, file))
+        r = user("-f", file, "info", env={"XDG_RUNTIME_DIR": None})
+        assert r.returncode == 4
+        assert "Operation not permitted" in r.stderr
+        assert fake.requests == []
+    finally:
+        if fake:
+            fake.close()
+        shutil.rmtree(folder)
 
 
 @pytest.mark.needs_root

@@ -128,7 +128,8 @@ bad_test(void **state)
 	    "Content-Encoding: gzip", "Transfer-Encoding: gzip",
 	    "Transfer-Encoding: chunked, chunked",
 	    "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-	    "Transfer-Encoding: chunked\r\nContent-Length: 1"};
+	    "Transfer-Encoding: chunked\r\nContent-Length: 1",
+	    "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"};
 	static const char *const chunks[] = {"", "\r\n", "1\nx\r\n", "0x1\r\nx",
 	    "100000000\r\nx", "1\r\nxx\r\n", "1\r\nx\r\n0\r\n", "-1\r\nx",
 	    " 1\r\nx", "1\r\nx\r\n", "g\r\n", "1 x\r\nx"};

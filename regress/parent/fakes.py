@@ -183,7 +183,8 @@ class Component:
         self.sock = sock
         line = b""
         while not line.endswith(b"\n"):
-            line += sock.recv(1)
+            byte = sock.recv(1)
+            line += byte or b"0 killed-at-its-start\n"
         pid, self.name, *self.args = line.decode().split()
         self.pid = int(pid)
         self.buffer = b""

@@ -606,8 +606,10 @@ def test_verifier_of_a_process(musterd):
     m = musterd({**KEEP, "processes": {"a": sh(
         "exec sleep 4000", verify={"command": "test -f go",
                                    "interval": "50ms"})}})
-    p = harness.wait_for("some attempts", lambda: m.status() and m.all()["a"][
-        "verifier"]["attempts"] > 2 and m.all()["a"])
+    m.wait_state("a", "starting")
+    p = harness.wait_for("some attempts", lambda: [
+        p for p in m.all().values()
+        if p["verifier"] and p["verifier"]["attempts"] > 2])[0]
     assert p["state"] == "starting" and not p["verified"]
     assert p["verifier"]["kind"] == "command"
     assert p["verifier"]["last"] == "command exited with code 1"

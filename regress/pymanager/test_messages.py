@@ -93,7 +93,8 @@ def test_expected_and_actual_code(musterd):
 
 
 SERVER = """
-import http.server, sys
+import http.server, sys, time
+time.sleep(0.5)
 class H(http.server.BaseHTTPRequestHandler):
     count = 0
     def do_GET(self):
