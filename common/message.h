@@ -259,7 +259,9 @@ enum imsg_type {
 	/* httpd → relay with `id` (chosen by httpd, unique while open): u32
 	 * process, u8 stream, i64 from (>= 0: offset; < 0: that many bytes
 	 * before the end), u32 lines (not 0: start that many lines before
-	 * the end), u8 wait (answer only when there is something).  One
+	 * the end), u8 wait (0 no; 1 until
+	 * there are bytes, or an end comes; 2 as 1, and an end that was
+	 * there before counts).  One
 	 * answer each; asking again with the offset of the answer follows
 	 * the stream. */
 	IMSG_STREAM_READ = 280,

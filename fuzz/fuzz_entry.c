@@ -94,11 +94,11 @@ expand(struct table *t, uint32_t i)
 	check(memory != NULL);
 	for (n = 0; n < spec.nwords; n++)
 		check(strlen(plan.argv[n]) <= spec.room);
-	check(plan.argv[spec.nwords] == NULL);
+	check(plan.argv[spec.nwords] == NULL && plan.argv[0] != NULL);
 	for (n = 0; plan.envp[n] != NULL; n++)
 		check(strchr(plan.envp[n], '=') != NULL);
 	check(n >= spec.nenvironment + 1);
-	for (n = 0; plan.candidates[n] != NULL; n++)
+	for (n = 0; plan.candidates[n] != NULL && plan.argv[0] != NULL; n++)
 		check(strstr(plan.candidates[n], plan.argv[0]) != NULL);
 	check(plan.directory[0] == '/');
 	free(plan.candidates);

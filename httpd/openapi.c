@@ -1,4 +1,5 @@
 #include <stddef.h>
+#include <stdint.h>
 
 #include "httpd.h"
 
@@ -18,5 +19,5 @@ extern const unsigned char openapi_json_end[];
 size_t
 openapi_json_len(void)
 {
-	return (size_t)(openapi_json_end - openapi_json);
+	return (size_t)((uintptr_t)openapi_json_end - (uintptr_t)openapi_json);
 }

@@ -51,7 +51,8 @@ ask(struct stream *s)
 	wire_put_u8(&w, s->number);
 	wire_put_i64(&w, s->from);
 	wire_put_u32(&w, s->lines);
-	wire_put_u8(&w, s->follow);
+	/* 2: an end that was there before is news, too. */
+	wire_put_u8(&w, !s->follow ? 0 : s->told_end ? 1 : 2);
 	s->id = ++last_id == 0 ? ++last_id : last_id;
 	(void)channel_send_wire(relay_channel, IMSG_STREAM_READ, s->id, -1, &w);
 	wire_free(&w);

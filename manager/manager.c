@@ -711,6 +711,11 @@ dispatch_payload(struct imsg *imsg)
 	struct wire_reader r;
 
 	message_read(&r, imsg);
+	/* What happened before the state of the world came is part of it. */
+	if (mgr.phase < PHASE_LAUNCHING &&
+	    imsg_get_type(imsg) >= IMSG_PROC_STARTED &&
+	    imsg_get_type(imsg) <= IMSG_PROC_GONE)
+		return 0;
 	switch (imsg_get_type(imsg)) {
 	case IMSG_PROC_STARTED:
 		return got_started(&r);

@@ -53,6 +53,7 @@ record_of(uint32_t id)
 	struct record key;
 	struct record *r;
 
+	memset(&key, 0, sizeof(key));
 	key.id = id;
 	r = RB_FIND(record_tree, &records, &key);
 	if (r != NULL)
@@ -270,10 +271,13 @@ adopt_process(struct process *p, const struct record *r)
 		p->leftover = r->leftover;
 		process_event(p, EVENT_EXITED);
 		break;
-	default: /* idle: the end was acknowledged */
+	default: /* idle: the end was acknowledged, or it could not start */
 		p->status = r->status;
 		p->ended_at = r->ended;
-		process_adopt_ended(p);
+		if (r->stage != STAGE_NONE)
+			process_event(p, EVENT_SPAWN_FAILED);
+		else
+			process_adopt_ended(p);
 		break;
 	}
 }
@@ -298,7 +302,7 @@ apply_reload(struct process *p, const struct record *r)
  */
 
 static void
-adopt_all(enum phase phase)
+adopt_all(void)
 {
 	struct record *next;
 	struct record *r;
@@ -309,8 +313,7 @@ adopt_all(enum phase phase)
 		if (p != NULL)
 			adopt_process(p, r);
 	}
-	mgr.phase = phase;
-	if (mgr.birth == BIRTH_CHECK && phase < PHASE_SHUTDOWN)
+	if (mgr.birth == BIRTH_CHECK && !shutting_down())
 		RB_FOREACH (r, record_tree, &records) {
 			p = process_find(r->id);
 			if (p != NULL)
@@ -326,17 +329,13 @@ adopt_all(enum phase phase)
 static void
 reconcile(void)
 {
-	enum phase phase;
-
 	feed_status_changed();
 	if (!global_seen) {
 		launch_begin();
 		return;
 	}
-	phase = mgr.phase;
-	mgr.phase = PHASE_ADOPTING;
 	renumber();
-	adopt_all(phase);
+	adopt_all();
 	log_info("adopted %u processes", mgr.nprocesses);
 	if (mgr.birth == BIRTH_CHECK) {
 		launch_reloaded();

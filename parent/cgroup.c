@@ -168,7 +168,12 @@ group_path(uint32_t process, const char *file)
 int
 cgroup_make(uint32_t process, int procs)
 {
-	if (mkdir(group_path(process, ""), 0755) == -1 && errno != EEXIST)
+	const char *path = group_path(process, "");
+
+	/* A musterd in another pid namespace may have taken ours for stale. */
+	if (mkdir(path, 0755) == -1 && errno != EEXIST &&
+	    (errno != ENOENT || mkdir(base, 0755) == -1 ||
+		mkdir(path, 0755) == -1))
 		return -1;
 	if (procs)
 		return open(
@@ -182,9 +187,8 @@ cgroup_members(uint32_t process, pid_t *pids, size_t max)
 	return read_pids(group_path(process, "/cgroup.procs"), pids, max);
 }
 
-/* Somebody is in it, or in a group that was made below it. */
-static int
-is_populated(uint32_t process)
+int
+cgroup_populated(uint32_t process)
 {
 	char buf[128];
 	ssize_t n;
@@ -199,15 +203,10 @@ is_populated(uint32_t process)
 	return strstr(buf, "populated 1") != NULL;
 }
 
-int
+void
 cgroup_remove(uint32_t process)
 {
-	if (rmdir(group_path(process, "")) == 0 || errno != EBUSY)
-		return 0;
-	if (is_populated(process))
-		return -1;
 	remove_groups(group_path(process, ""), 0);
-	return 0;
 }
 
 static int

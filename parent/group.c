@@ -277,6 +277,7 @@ kill_cb(int fd, short events, void *arg)
 	(void)arg;
 	state.orphans = 1;
 	group_check();
+	signal_check();
 }
 
 /* Goes on while something is doomed: at each exit, and now and then. */
@@ -298,17 +299,15 @@ is_left(const struct slot *s)
 	pid_t pids[2];
 
 	if (s->flags & IS_GROUPED)
-		return cgroup_remove(s->process) == -1;
+		return cgroup_populated(s->process);
 	return members(s, pids, 2) > 0;
 }
 
 int
 group_left(struct slot *s)
 {
-	if (!is_left(s)) {
-		s->flags &= (uint16_t)~IS_GROUPED;
+	if (!is_left(s))
 		return 0;
-	}
 	state.left++;
 	/* On some kernels a task leaves its cgroup after SIGCHLD. */
 	state.pause = FIRST_KILL_PAUSE;
@@ -350,7 +349,6 @@ group_check(void)
 		if (!(s->flags & IS_LEFT))
 			continue;
 		if (!is_left(s)) {
-			s->flags &= (uint16_t)~IS_GROUPED;
 			state.left--;
 			reap_gone(s);
 			continue;

@@ -504,8 +504,10 @@ int cgroup_works(void);
 void cgroup_disable(void);
 /* Makes the group of a process: directory descriptor, or -1. */
 int cgroup_make(uint32_t process, int procs);
-/* 0: gone; -1: somebody is left. */
-int cgroup_remove(uint32_t process);
+/* Is somebody in it, or in a group that was made below it? */
+int cgroup_populated(uint32_t process);
+/* Its id is given up; the group of the last generation serves the next. */
+void cgroup_remove(uint32_t process);
 int cgroup_kill(uint32_t process);
 size_t cgroup_members(uint32_t process, pid_t *, size_t max);
 
@@ -569,6 +571,8 @@ int stats_answer(struct wire_reader *);
 void signal_wanted(sigset_t *);
 void signal_mask(const sigset_t *);
 void signal_init(void);
+/* Ends if that is what the parent is about and no job runs any more. */
+void signal_check(void);
 /* The manager is there: tells it of the signal that asked for the end. */
 void signal_manager_ready(void);
 

@@ -97,6 +97,8 @@ void
 slot_free(struct slot *s)
 {
 	RB_REMOVE(by_process, &by_process, s);
+	if (s->flags & IS_GROUPED)
+		cgroup_remove(s->process);
 	stream_forget(s);
 	free(s->announce);
 	TAILQ_INSERT_HEAD(&free_slots, s, link);
@@ -222,22 +224,6 @@ wait_status(const siginfo_t *info)
 					     info->si_status;
 }
 
-/* A component that was stopped answers nobody: it is replaced. */
-static void
-reap_stopped(void)
-{
-	siginfo_t info;
-
-	for (;;) {
-		info.si_pid = 0;
-		if (waitid(P_ALL, 0, &info, WSTOPPED | WNOHANG) == -1 ||
-		    info.si_pid == 0)
-			return;
-		if (child_is(info.si_pid))
-			(void)kill(info.si_pid, SIGKILL);
-	}
-}
-
 /*
  * An exit is noted before it is reaped; what belongs to it is looked for
  * once for all that have ended together.
@@ -245,18 +231,25 @@ reap_stopped(void)
 void
 reap(void)
 {
+	const int options_all = WEXITED | WSTOPPED | WNOHANG | WNOWAIT;
 	struct slots batch = TAILQ_HEAD_INITIALIZER(batch);
 	struct slot *s;
 	siginfo_t info;
 	int status;
 
-	reap_stopped();
 	for (;;) {
 		info.si_pid = 0;
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) ==
-			-1 ||
+		if (waitid(P_ALL, 0, &info, options_all) == -1 ||
 		    info.si_pid == 0)
 			break;
+		if (info.si_code == CLD_STOPPED) {
+			(void)waitid(P_PID, (id_t)info.si_pid, &info,
+			    WSTOPPED | WNOHANG);
+			/* One that is stopped answers nobody. */
+			if (child_is(info.si_pid))
+				(void)kill(info.si_pid, SIGKILL);
+			continue;
+		}
 		status = wait_status(&info);
 		s = slot_of_pid(info.si_pid);
 		if (s != NULL) {

@@ -58,6 +58,13 @@ hangup(void)
 	return 0;
 }
 
+void
+signal_check(void)
+{
+	if (state.terminated && !group_any())
+		parent_end(exit_code());
+}
+
 static void
 tell(int sig)
 {
@@ -125,36 +132,40 @@ asked_to_end(int sig)
 }
 
 static void
+handle(int sig)
+{
+	switch (sig) {
+	case SIGCHLD:
+		reap();
+		spawn_run();
+		signal_check();
+		break;
+	case SIGTERM:
+	case SIGINT:
+	case SIGQUIT:
+		asked_to_end(sig);
+		break;
+	default:
+		if (manager_is_ready())
+			tell(sig);
+		else if (sig == SIGHUP && hangup())
+			asked_to_end(sig);
+		break;
+	}
+}
+
+static void
 signal_cb(int fd, short events, void *arg)
 {
-	struct signalfd_siginfo info;
+	struct signalfd_siginfo info[8];
+	ssize_t i;
+	ssize_t n;
 
 	(void)events;
 	(void)arg;
-	while (read(fd, &info, sizeof(info)) == sizeof(info))
-		switch (info.ssi_signo) {
-		case SIGCHLD:
-			reap();
-			spawn_run();
-			if (state.terminated && !group_any())
-				parent_end(exit_code());
-			break;
-		case SIGTERM:
-		case SIGINT:
-		case SIGQUIT:
-			asked_to_end((int)info.ssi_signo);
-			break;
-		case SIGHUP:
-			if (hangup() && !manager_is_ready()) {
-				asked_to_end(SIGHUP);
-				break;
-			}
-			/* FALLTHROUGH */
-		default:
-			if (manager_is_ready())
-				tell((int)info.ssi_signo);
-			break;
-		}
+	n = read(fd, info, sizeof(info)) / (ssize_t)sizeof(info[0]);
+	for (i = 0; i < n; i++)
+		handle((int)info[i].ssi_signo);
 }
 
 void

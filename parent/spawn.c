@@ -237,6 +237,7 @@ clone_process(struct flight *f, struct slot *s)
 	fd = cgroup_works() ? cgroup_make(s->process, use_fork) : -1;
 	if (fd == -1 && cgroup_works())
 		return -errno;
+	s->flags &= (uint16_t)~IS_GROUPED;
 	if (fd != -1)
 		s->flags |= IS_GROUPED;
 	f->pipe = -1;
@@ -264,7 +265,6 @@ clone_process(struct flight *f, struct slot *s)
 	    (pid == -EACCES || pid == -EBUSY || pid == -ENOENT ||
 		pid == -EOPNOTSUPP)) {
 		cgroup_disable();
-		s->flags &= (uint16_t)~IS_GROUPED;
 		return clone_process(f, s);
 	}
 	return pid;
@@ -283,9 +283,7 @@ abandon(struct slot *s, struct flight *f)
 		}
 	watch_close(s);
 	report_close(s);
-	if (s->flags & IS_GROUPED)
-		(void)cgroup_remove(s->process);
-	s->flags &= (uint16_t) ~(IS_GROUPED | IS_HOLDING | IS_FOREGROUND);
+	s->flags &= (uint16_t) ~(IS_HOLDING | IS_FOREGROUND);
 	flight_over(f);
 	reap_failed(s);
 }
@@ -510,7 +508,7 @@ spawn_request(struct wire_reader *r)
 	s->stage = STAGE_NONE;
 	s->pid = 0;
 	s->status = 0;
-	s->flags = IS_QUEUED;
+	s->flags = IS_QUEUED | (s->flags & IS_GROUPED);
 	TAILQ_INSERT_TAIL(&queue, s, link);
 	timer_ms = 0;
 	spawn_run();

@@ -77,8 +77,8 @@ send_stream(struct slot *s, int i, uint32_t generation, int fd, int has_ended)
 		spec.out[i].capture = DEFAULT_CAPTURE;
 		spec.out[i].sink = NO_ENTRY;
 	}
-	fd = copy_fd(fd);
-	if (fd == -1) {
+	/* Without a pipe: there is only what was kept. */
+	if (fd != -1 && (fd = copy_fd(fd)) == -1) {
 		log_warn("process %u: output", s->process);
 		return;
 	}
@@ -163,11 +163,17 @@ close_old(struct old_pipe *p)
 void
 stream_forget(struct slot *s)
 {
+	static const struct stream_cell blank[CELLS_PER_SLOT];
 	struct old_pipe *next;
 	struct old_pipe *p;
 	int i;
 
 	stream_retire(s);
+	/* The next process of this slot begins anew, whatever relay lives. */
+	if ((s->journal[0] != -1 || s->journal[1] != -1) &&
+	    pwrite(parent.cells, blank, sizeof(blank),
+		(off_t)slot_index(s) * (off_t)sizeof(blank)) == -1)
+		log_warn("process %u: output", s->process);
 	LIST_FOREACH_SAFE (p, &old_pipes, link, next)
 		if (p->process == s->process)
 			close_old(p);
@@ -303,12 +309,16 @@ stream_resend(void)
 			send_stream(s, p->stream, p->generation, p->fd, 1);
 	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
 		for (i = 0; i < 2; i++) {
-			if (s->output[i] != -1)
+			if (s->output[i] != -1 || s->journal[i] != -1)
 				send_stream(s, i, s->generation, s->output[i],
 				    !(s->flags & IS_LIVE));
 			if (s->journal[i] != -1)
 				send_journal(s, i);
 		}
+	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
+		if (!(s->flags & IS_LIVE) && s->output[0] == -1 &&
+		    s->output[1] == -1 && s->generation > 0)
+			stream_exit(s);
 	while ((h = STAILQ_FIRST(&held)) != NULL) {
 		STAILQ_REMOVE_HEAD(&held, link);
 		(void)stream_forward(h->type, h->id, h->data, h->len);

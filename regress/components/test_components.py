@@ -27,7 +27,10 @@ COUNTER = "n=0; while ! [ -f {0}.end ]; do n=$((n + 1)); echo {0} $n; " \
 class Ok(http.server.BaseHTTPRequestHandler):
     """A server of which all is well."""
 
+    asked = 0
+
     def do_GET(self):
+        Ok.asked += 1
         self.send_response(204)
         self.end_headers()
 
@@ -248,6 +251,37 @@ def test_manager_killed_during_the_launch(start):
     m.wait_state("c", "running")
     assert {n: m.all()[n]["pid"] for n in "ab"} == pids
     assert sorted((m.dir / "runs").read_text().split()) == ["a", "b", "c"]
+
+
+def test_manager_killed_before_it_hears_of_a_failure(start):
+    """What it had asked for could not be started: the launch has failed."""
+    server = http.server.HTTPServer(("127.0.0.1", 0), Ok)
+    m = start({**KEEP, "processes": {
+        "a": job("sleep", "4000", verify={
+            "http": "http://127.0.0.1:%d/" % server.server_port}),
+        "b": job("/no/such"), "c": sh("touch started")}})
+    m.wait_state("a", "starting")
+    harness.wait_for("its pid", lambda: m.all()["a"]["pid"])
+    parent = m.parent().pid
+    os.kill(parent, signal.SIGSTOP)
+    Ok.asked = 0
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        harness.wait_for("the check", lambda: Ok.asked)
+        time.sleep(0.3)     # b is asked for
+        for pid in own(m, "manager"):
+            os.kill(pid, signal.SIGKILL)
+        os.kill(parent, signal.SIGCONT)
+        assert m.wait(5) == 5
+    finally:
+        for p in m.descendants():
+            harness.kill(p, signal.SIGCONT)
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert "No such file or directory: '/no/such'" in m.stdout_text()
+    assert not (m.dir / "started").exists()
 
 
 def test_manager_killed_in_a_failed_launch(start):

@@ -121,12 +121,12 @@ def test_nice(probe):
 
 def test_limits(probe):
     found = probe(limits={"nofile": {"soft": 50, "hard": 60}, "core": 0,
-                          "stack": "unlimited" if os.getuid() == 0 else 65536,
+                          "stack": "unlimited" if os.getuid() == 0 else 8 << 20,
                           "cpu": 1000})["limits"]
     assert found["nofile"] == [50, 60]
     assert found["core"] == [0, 0]
     assert found["cpu"] == [1000, 1000]
-    assert found["stack"] == ([-1, -1] if os.getuid() == 0 else [65536] * 2)
+    assert found["stack"] == ([-1, -1] if os.getuid() == 0 else [8 << 20] * 2)
 
 
 @pytest.mark.needs_root
@@ -274,10 +274,12 @@ def test_restart(musterd, policy, codes, starts):
     assert text.count("$ sh") == text.count("exited with code 3") == starts
 
 
-STUBBORN = ("import signal, sys, time\n"
-            "def note(n, f):\n    print(signal.Signals(n).name, flush=True)\n"
+# Each line is one write, which a signal does not divide.
+STUBBORN = ("import os, signal, time\n"
+            "def note(n, f):\n"
+            "    os.write(1, f'{signal.Signals(n).name}\\n'.encode())\n"
             "for n in (1, 2, 3, 15):\n    signal.signal(n, note)\n"
-            "print('ready', flush=True)\n"
+            "os.write(1, b'ready\\n')\n"
             "while True:\n    time.sleep(100)\n")
 
 
@@ -292,7 +294,7 @@ def test_stop(musterd, keys, seen):
         **keys}}})
     out = m.dir / "out"
     harness.wait_for("its start", lambda: out.exists() and
-                     "ready" in out.read_text())
+                     "ready\n" in out.read_text())
     begin = time.monotonic()
     assert m.stop() == 0
     assert out.read_text().split() == ["ready", *seen]
@@ -304,7 +306,7 @@ def test_graceful_time_of_all(musterd):
         "command": [harness.PYTHON, "-c", STUBBORN],
         "redirect-output": "out"}}})
     harness.wait_for("its start", lambda: (m.dir / "out").exists() and
-                     "ready" in (m.dir / "out").read_text())
+                     "ready\n" in (m.dir / "out").read_text())
     begin = time.monotonic()
     m.signal(signal.SIGTERM)
     assert m.wait() == 0

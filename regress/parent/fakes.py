@@ -377,7 +377,7 @@ class Parent:
     """A musterd with us as its components."""
 
     def __init__(self, *args, user=None, cgroup=True, config="x: 1\n",
-                 env=None, stdin=None, binary=None):
+                 env=None, stdin=None, binary=None, before=(), **popen):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="muster-",
                                                  dir="/tmp"))
         self.dir.chmod(0o755)
@@ -415,9 +415,9 @@ class Parent:
                             harness.Musterd._reachable())
         with open(self.out, "ab") as out, open(self.err, "ab") as err:
             self.popen = subprocess.Popen(
-                [binary, "-f", str(self.file), *args], cwd=self.dir,
+                [*before, binary, "-f", str(self.file), *args], cwd=self.dir,
                 env=self.env, stdin=stdin or subprocess.DEVNULL, stdout=out,
-                stderr=err, start_new_session=True, **more)
+                stderr=err, start_new_session=True, **more, **popen)
         self.pid = self.popen.pid
 
     def tail(self):

@@ -228,6 +228,18 @@ def test_no_manager_and_a_signal(muster, mode):
     none_left(p.pid for p in jobs)
 
 
+def test_no_manager_and_jobs_that_obey(muster, mode):
+    m = muster(**mode)
+    manager = m.ready(sh("sleep 4000 & sleep 4000"))
+    for i in range(1, 20):
+        manager.run(i)
+    below(m, 57)
+    manager.die()
+    m.manager(fakes.CRASH)
+    os.kill(m.pid, signal.SIGTERM)
+    assert m.wait(6) == 0
+
+
 def test_the_next_manager_is_told_of_the_signal(muster):
     m = muster()
     manager = m.ready()

@@ -1,9 +1,11 @@
 """The command line, one instance a file, the daemon, a reload."""
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
+import termios
 import time
 
 import pytest
@@ -197,6 +199,68 @@ def test_idle(muster):
     before = switches()
     time.sleep(1.5)
     assert switches() == before
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs_program("unshare")
+def test_first_process_of_a_container(muster):
+    m = muster(before=["unshare", "-pf", "--mount-proc"])
+    manager = m.ready(sh("setsid sleep 0.2 & exit 3"))
+    assert manager.run(1) < 100
+    assert manager.exited(1) == (3 << 8, 1)
+    manager.gone(1)
+    manager.quit(6)
+    assert m.wait() == 6
+
+
+def test_hangup(muster):
+    """The terminal goes away: that is not a wish to reload."""
+    master, slave = os.openpty()
+
+    def control():
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    m = muster(stdin=slave, preexec_fn=control)
+    os.close(slave)
+    manager = m.ready()
+    os.kill(m.pid, signal.SIGHUP)
+    assert manager.receive(fakes.SIGNALLED).take("iB") == (signal.SIGHUP, 0)
+    os.close(master)
+    assert manager.receive(fakes.SIGNALLED).take("iB") == (signal.SIGHUP, 1)
+    manager.quit()
+    assert m.wait() == 0
+
+
+def test_nohup(muster):
+    m = muster(before=["nohup"])
+    manager = m.ready(sh("grep SigIgn /proc/$$/status"))
+    os.kill(m.pid, signal.SIGHUP)
+    os.kill(m.pid, signal.SIGUSR1)
+    assert manager.receive(fakes.SIGNALLED).take("i") == signal.SIGUSR1
+    # It is musterd's matter alone.
+    relay = m.accept("relay")
+    manager.run(1)
+    line = os.read(relay.receive(fakes.STREAM_OPEN).fd, 100)
+    assert int(line.split()[1], 16) == 0
+    manager.quit()
+    assert m.wait() == 0
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs_cgroup
+def test_stale_cgroups(muster, cgroup):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    stale = cgroup / f"muster-{dead.pid}"
+    (stale / "1" / "nested").mkdir(parents=True)
+    m = muster()
+    manager = m.ready()
+    assert not stale.exists()
+    own = cgroup / f"muster-{m.pid}"
+    assert own.is_dir()
+    manager.quit()
+    m.wait()
+    assert not own.exists()
 
 
 # --- reload ---

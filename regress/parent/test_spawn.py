@@ -1,5 +1,6 @@
 """What is started, how, and what is told when it cannot be."""
 
+import ctypes
 import errno
 import os
 import resource
@@ -389,6 +390,40 @@ def test_a_spawn_that_blocks_stops_nobody(start, tmp_path):
     assert manager.failed(1) == (fakes.S_LOGFILE, errno.ENXIO)
     manager.started(2)
     assert manager.exited(2) == (5 << 8, 0)
+
+
+def without_clone3():
+    """As an old seccomp filter does: ENOSYS, so that fork must do."""
+    code = struct.pack("=HBBIHBBIHBBIHBBI",
+                       0x20, 0, 0, 0,                   # load the number
+                       0x15, 0, 1, 435,                 # clone3?
+                       0x06, 0, 0, 0x00050000 | errno.ENOSYS,
+                       0x06, 0, 0, 0x7fff0000)
+    libc = ctypes.CDLL(None)
+    raw = ctypes.create_string_buffer(code)
+    program = struct.pack("HxxxxxxP", 4, ctypes.addressof(raw))
+    assert libc.prctl(38, 1, 0, 0, 0) == 0
+    assert libc.prctl(22, 2, program) == 0
+
+
+def test_fork(start, mode):
+    muster, manager = start(sh("exec sleep 4000"),
+                            sh("read x; exit $x", stdin=PIPE),
+                            spec("/usr"), preexec_fn=without_clone3, **mode)
+    for i in range(1, 101):
+        manager.spawn(i)
+    manager.send(fakes.BARRIER, 1)
+    manager.receive(fakes.BARRIER_DONE)
+    for i in range(1, 101):
+        assert harness.process(manager.started(i)).name == "sleep"
+    manager.run(200, entry=1)
+    manager.send(fakes.STDIN, 0, fakes.u32(200) + fakes.text("9\n"))
+    assert manager.exited(200) == (9 << 8, 0)
+    manager.run(300, entry=2)
+    assert manager.failed(300) == (fakes.S_EXEC, errno.EACCES)
+    for i in range(1, 101):
+        manager.kill(i)
+        manager.exited(i)
 
 
 @pytest.mark.timeout(120)

@@ -1,0 +1,322 @@
+"""Output of processes over HTTP: raw, server-sent events, NDJSON."""
+
+import http.client
+import json
+import os
+import re
+import socket
+import time
+
+import pytest
+
+import harness
+from harness import PYTHON, job, python, sh
+
+KEEP = {"keep_alive": True, "graceful_time": 1}
+SLEEP = job("sleep", "4000")
+
+
+@pytest.fixture
+def two(musterd):
+    """One that runs, and one that has ended with code 3."""
+    m = musterd({**KEEP, "processes": {"one": SLEEP, "two": sh("exit 3")}})
+    m.wait_status()
+    m.wait_state("two", "exited")
+    return m
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def over(request):
+    return request.param
+
+
+def events(response):
+    """The events of an SSE stream."""
+    event = {}
+    for line in response:
+        line = line.decode().rstrip("\n")
+        if line.startswith(":"):
+            continue
+        if line:
+            key, value = line.split(": ", 1)
+            event[key] = json.loads(value) if key == "data" else value
+        elif event:
+            yield event
+            event = {}
+
+
+def open_stream(m, query="", accept=None, over="tcp", headers=None,
+                name="stdout", timeout=10):
+    c = m.connect(over, timeout)
+    headers = dict(headers or {})
+    if accept:
+        headers["Accept"] = accept
+    c.request("GET", f"/v1/processes/1/streams/{name}{query}",
+              headers=headers)
+    response = c.getresponse()
+    assert response.status == 200
+    response.connection = c
+    return response
+
+
+def content(data):
+    """What the data of `io` carries."""
+    import base64
+    return data["data"].encode() if "data" in data else \
+        base64.b64decode(data["data_b64"])
+
+
+@pytest.fixture
+def talker(musterd):
+    """It repeats what is appended to a file."""
+    def start(**more):
+        m = harness.Musterd({**KEEP, "processes": {"a": sh(
+            "echo hello $$; exec tail -n +1 -s 0.02 -f input", **more)}})
+        (m.dir / "input").write_text("")
+        mine.append(m)
+        m.start().wait_status()
+        m.wait_text("^hello")
+        m.say = lambda text: append(m.dir / "input", text)
+        return m
+
+    def append(path, text):
+        with open(path, "ab") as f:
+            f.write(text if isinstance(text, bytes) else text.encode())
+
+    mine = []
+    yield start
+    for m in mine:
+        m.close()
+
+
+def test_raw_stream(talker, over):
+    m = talker()
+    m.say("one\n\xff")
+    harness.wait_for("all of it", lambda: open_stream(
+        m, over=over).read().endswith(b"one\n\xc3\xbf"))
+    response = open_stream(m, over=over)
+    assert response.headers["Content-Type"] == "application/octet-stream"
+    pid = m.all()["a"]["pid"]
+    assert response.read() == f"hello {pid}\none\n\xff".encode()
+    assert open_stream(m, "?tail=3").read() == b"\n\xc3\xbf"
+    assert open_stream(m, "?since=6").read() == f"{pid}\none\n\xff".encode()
+    assert open_stream(m, "?lines=1", name="1").read() in (
+        b"\xc3\xbf", b"one\n\xc3\xbf")
+    # Bytes that are read stay.
+    assert m.all()["a"]["streams"][0]["offset"] == len(
+        f"hello {pid}\none\n\xff".encode())
+
+
+def test_head_of_a_stream(talker):
+    m = talker()
+    answer = m.raw(b"HEAD /v1/processes/1/streams/1 HTTP/1.1\r\n"
+                   b"Host: localhost\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_stream_of_1_0(talker):
+    """Without chunks."""
+    m = talker()
+    answer = m.raw(b"GET /v1/processes/1/streams/1 HTTP/1.0\r\n\r\n")
+    head, body = answer.split(b"\r\n\r\n")
+    assert b"chunked" not in head
+    assert re.fullmatch(rb"hello \d+\n", body)
+
+
+@pytest.mark.parametrize("query", [
+    "?tail=x", "?lines=-1", "?since=", "?follow=2"])
+def test_bad_query_of_a_stream(talker, query):
+    got = talker().get(f"/v1/processes/1/streams/stdout{query}")
+    assert (got.status, got.json()["code"]) == (400, "bad-query")
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream",
+                                    "application/x-ndjson", None])
+def test_follow_over_a_restart(talker, over, accept):
+    m = talker()
+    response = open_stream(m, "?follow=1", accept, over)
+    if accept == "application/x-ndjson":
+        assert response.headers["Content-Type"] == accept
+        source = (json.loads(line) for line in response)
+    else:
+        assert response.headers["Content-Type"] == "text/event-stream"
+        source = ({**e["data"], "sse": (e["event"], e["id"])}
+                  for e in events(response))
+    pid = m.all()["a"]["pid"]
+    got = [next(source), next(source)]
+    m.say("ä\n")
+    got.append(next(source))
+    new = m.post("/restart/1").json()["process"]["pid"]
+    text = b""
+    while not text.endswith("ä\n".encode()):
+        got.append(next(source))
+        if got[-1]["event"] == "io":
+            text += content(got[-1])
+    assert [g["event"] for g in got[:5]] == [
+        "generation", "io", "io", "eof", "generation"]
+    assert (got[0]["generation"], got[4]["generation"]) == (1, 2)
+    assert all((g["process"], g["stream"]) == (1, "stdout") for g in got)
+    first = f"hello {pid}\n".encode()
+    assert content(got[1]) == first and got[1]["offset"] == 0
+    assert content(got[2]) == "ä\n".encode()
+    assert got[2]["offset"] == len(first)
+    assert got[3]["offset"] == len(first) + 3
+    assert got[5]["offset"] == len(first) + 3
+    assert text == f"hello {new}\nä\n".encode()
+    if "sse" in got[0]:
+        boot = m.get("/v1").json()["boot"]
+        assert [g["sse"][0] for g in got] == [g["event"] for g in got]
+        assert got[2]["sse"][1] == f"{boot}-{len(first) + 3}"
+    response.connection.close()
+
+
+def test_follow_raw_over_a_restart(talker):
+    m = talker()
+    response = open_stream(m, "?follow=1", "application/octet-stream")
+    pid = m.all()["a"]["pid"]
+    new = m.post("/restart/1").json()["process"]["pid"]
+    expected = f"hello {pid}\nhello {new}\n".encode()
+    assert response.read(len(expected)) == expected
+    response.connection.close()
+
+
+def test_last_event_id(talker):
+    m = talker()
+    m.say("more\n")
+    m.wait_text("^more$")
+    source = events(open_stream(m, "?follow=1", "text/event-stream"))
+    e = next(source)
+    while e["event"] != "io":
+        e = next(source)
+    m.say("later\n")
+    again = open_stream(m, "?follow=1", headers={"Last-Event-ID": e["id"]})
+    source = events(again)
+    assert next(source)["event"] == "generation"
+    got = next(source)["data"]
+    # Only what came after it.
+    assert (b"hello " + b"".join([content(e["data"])[6:], content(got)])
+            ).endswith(b"later\n")
+    assert content(got).endswith(b"later\n")
+    assert b"hello" not in content(got)
+    again.connection.close()
+
+
+def test_bytes_that_are_no_text(talker):
+    m = talker(capture=65536)
+    data = bytes(range(256)) + b"\xed\xa0\x80\xe0\x80\x80\xf4\x90\x80\x80" \
+        b"\xc3(" + "ü€😀".encode() + b"\xf0\x9f"
+    m.say(data)
+    size = m.all()["a"]["streams"][0]
+    harness.wait_for("it", lambda: m.all()["a"]["streams"][0]["offset"] >=
+                     len(data), 5)
+    del size
+    for accept in ("application/x-ndjson", "application/octet-stream"):
+        body = m.get("/v1/processes/1/streams/stdout",
+                     headers={"Accept": accept}).body
+        if accept.endswith("json"):
+            body = b"".join(content(e) for e in map(
+                json.loads, body.splitlines()) if e["event"] == "io")
+        assert body.endswith(data)
+
+
+def test_what_is_gone_is_told(talker):
+    """Beyond `capture`."""
+    m = talker(capture=4096)
+    m.say("x" * 99 + "\n")
+    for n in range(3000):
+        m.say(f"{n:099}\n")
+    harness.wait_for("all of it", lambda: m.all()["a"]["streams"][0][
+        "offset"] > 300000)
+    body = m.get("/v1/processes/1/streams/stdout?since=0",
+                 headers={"Accept": "application/x-ndjson"}).text
+    got = [json.loads(line) for line in body.splitlines()]
+    gap = [e for e in got if e["event"] == "gap"][0]
+    io = [e for e in got if e["event"] == "io"]
+    assert gap["lost"] == io[0]["offset"] > 200000
+    assert io[-1]["data"].endswith(f"{2999:099}\n")
+
+
+def test_two_streams(musterd):
+    m = musterd({**KEEP, "processes": {"a": sh(
+        "echo out; echo err >&2; exec sleep 4000", stderr="keep")}})
+    m.wait_status()
+    harness.wait_for("out", lambda: m.get(
+        "/v1/processes/1/streams/stdout").body == b"out\n")
+    harness.wait_for("err", lambda: m.get(
+        "/v1/processes/1/streams/stderr").body == b"err\n")
+    assert [s["name"] for s in m.all()["a"]["streams"]] == ["stdout",
+                                                            "stderr"]
+    assert "err" not in m.stdout_text().split("\n")
+
+
+def test_stream_of_one_that_has_ended(musterd):
+    m = musterd({**KEEP, "processes": {"a": sh("echo bye")}})
+    m.wait_status()
+    m.wait_state("a", "exited")
+    got = [json.loads(line) for line in m.get(
+        "/v1/processes/1/streams/stdout",
+        headers={"Accept": "application/x-ndjson"}).text.splitlines()]
+    assert [e["event"] for e in got] == ["generation", "io", "eof"]
+    assert got[1]["data"] == "bye\n"
+
+
+def test_a_reader_that_does_not_read(musterd):
+    """Neither the process waits for it, nor anybody else."""
+    m = musterd({**KEEP, "processes": {"a": python(
+        "import os, time\nn = 0\nwhile n < 16 << 20:\n"
+        "    n += os.write(1, b'x' * 65535 + b'\\n')\n"
+        "open('done', 'w').close()\ntime.sleep(4000)",
+        suppress_output=True)}})
+    m.wait_status()
+    response = open_stream(m, "?follow=1", "application/x-ndjson")
+    harness.wait_for("the writer's end", (m.dir / "done").exists)
+    assert m.status() == "running"
+    # It is told what it has missed.
+    missed = False
+    for line in response:
+        e = json.loads(line)
+        missed = missed or e["event"] == "gap"
+        if e["event"] == "io" and e["offset"] + len(e["data"]) >= 16 << 20:
+            break
+    assert missed
+    response.connection.close()
+
+
+def test_readers_that_have_gone(talker):
+    """They take no place from others."""
+    m = talker()
+    request = b"GET /v1/processes/1/streams/stdout?follow=1&tail=0 HTTP/1.1" \
+        b"\r\nHost: localhost\r\nAccept: application/x-ndjson\r\n\r\n"
+    for _ in range(11):
+        socks = []
+        for _ in range(100):
+            s = socket.create_connection(("127.0.0.1", m.port), timeout=10)
+            s.sendall(request)
+            socks.append(s)
+        for s in socks:
+            assert s.recv(4096)
+            s.close()
+    assert m.status() == "running"
+
+
+def test_events_of_1000_answers(two):
+    """Many connections at once, none is lost."""
+    socks = [socket.create_connection(("127.0.0.1", two.port), timeout=20)
+             for _ in range(200)]
+    for s in socks:
+        s.sendall(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    for s in socks:
+        assert b'{"status": "running"}' in s.recv(4096)
+        s.close()
+
+
+def test_http_client_library(two):
+    """What curl and Python's own client send is understood."""
+    c = http.client.HTTPConnection("localhost", two.port, timeout=10)
+    c.request("GET", "/status", headers={
+        "User-Agent": "curl/7.88.1", "Accept": "*/*",
+        "Accept-Encoding": "gzip, deflate", "Connection": "keep-alive"})
+    assert c.getresponse().read() == b'{"status": "running"}'
+    c.close()
+    assert os.path.exists(two.socket)
