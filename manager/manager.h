@@ -251,6 +251,9 @@ const char *launch_missing(char *buf, size_t size);
  * that is not 0 over one that is. */
 void shutdown_begin(int code);
 void shutdown_force(void);
+/* An HTTP worker has the answer to the request for it: it gets the time to
+ * send it. */
+void shutdown_answered(void);
 /* The shutdown of an earlier manager goes on. */
 void shutdown_again(void);
 /* Are we done, or is nothing left to do? Called at the end of a turn. */

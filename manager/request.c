@@ -154,6 +154,7 @@ request_message(unsigned int worker, struct imsg *imsg)
 		}
 		shutdown_begin(0);
 		answer(worker, r.id, 200, "", "", 0);
+		shutdown_answered();
 		return 0;
 	default:
 		return -1;

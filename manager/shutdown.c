@@ -12,8 +12,31 @@
  */
 
 #define FLUSH_PATIENCE 2 /* seconds for the last texts */
+#define ANSWER_TIME 100000 /* µs for the answer to DELETE to leave */
 
 static struct event *patience;
+static struct event *answering; /* an HTTP client is being answered */
+
+static void
+answered_cb(int fd, short ev, void *arg)
+{
+	(void)fd;
+	(void)ev;
+	(void)arg;
+	event_free(answering);
+	answering = NULL;
+	manager_later();
+}
+
+void
+shutdown_answered(void)
+{
+	struct timeval tv = {0, ANSWER_TIME};
+
+	answering = evtimer_new(mgr.base, answered_cb, NULL);
+	if (answering != NULL)
+		(void)evtimer_add(answering, &tv);
+}
 
 int
 shutting_down(void)
@@ -131,7 +154,7 @@ shutdown_check(void)
 		shutdown_begin(0);
 		return;
 	}
-	if (tail_pending())
+	if (tail_pending() || answering != NULL)
 		return;
 	mgr.phase = PHASE_FLUSHING;
 	tv.tv_sec = FLUSH_PATIENCE;

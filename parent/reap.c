@@ -147,6 +147,13 @@ reap_gone(struct slot *s)
 {
 	struct wire *w;
 
+	/*
+	 * A group that was killed once is not used again: Linux kills what
+	 * clone3 puts into it from another group (6.18: the sequence number
+	 * of kills is taken of the parent's group, and compared with its).
+	 */
+	if ((s->flags & IS_DOOMED) && (s->flags & IS_GROUPED))
+		cgroup_remove(s->process);
 	s->flags &= (uint16_t) ~(IS_LEFT | IS_DOOMED);
 	input_close(s);
 	if (s->stage == STAGE_NONE) {

@@ -106,6 +106,7 @@ timer_cb(int fd, short events, void *arg)
 	state.terminated = 1;
 	child_stop(parent.manager); /* nobody starts anything again */
 	group_all(SIGTERM);
+	signal_check(); /* perhaps nothing runs */
 	timer_set(&state.timer, LAST_GRACE);
 }
 

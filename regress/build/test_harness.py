@@ -25,6 +25,9 @@ PLAYER = f"#!{harness.PYTHON}\n" + textwrap.dedent('''
         subprocess.Popen(["sh", "-c", "sleep 1000 & wait"])
     if "report" in play:
         print("==7==ERROR: AddressSanitizer: heap-use-after-free", flush=True)
+    if "tty" in play:
+        os.write(os.open("/dev/tty", os.O_WRONLY),
+                 b"%d %d" % os.get_terminal_size(1))
     if "die" in play:
         sys.exit(5)
 
@@ -126,6 +129,13 @@ def test_a_failure_in_the_test_is_not_hidden():
             m.wait_status()
             1 / 0
     assert m.leftovers() == []
+
+
+def test_terminal():
+    with play("tty", terminal=True) as m:
+        m.wait_text(r"^80 24$")
+        m.wait_status()
+    assert m.stdout_text() == ""
 
 
 @pytest.mark.needs_root

@@ -240,6 +240,14 @@ def test_no_manager_and_jobs_that_obey(muster, mode):
     assert m.wait(6) == 0
 
 
+def test_no_manager_and_no_jobs(muster):
+    m = muster()
+    m.ready().die()
+    m.manager(fakes.CRASH)
+    os.kill(m.pid, signal.SIGTERM)
+    assert m.wait(5) == 0
+
+
 def test_the_next_manager_is_told_of_the_signal(muster):
     m = muster()
     manager = m.ready()

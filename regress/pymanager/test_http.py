@@ -1,6 +1,5 @@
 """The API over HTTP: pymanager's four endpoints byte for byte, and /v1."""
 
-import http.client
 import json
 import os
 import re

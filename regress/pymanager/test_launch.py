@@ -183,8 +183,8 @@ def test_program_is_missing(musterd):
         "b": job("/no/such", "x"), "c": sh("touch started")}})
     assert m.wait() == 5
     assert "$ /no/such x" in lines(m)
-    assert "[ERROR] could not set up processes: FileNotFoundError: [Errno 2] " \
-        "No such file or directory: '/no/such'" in lines(m)
+    assert "[ERROR] could not set up processes: FileNotFoundError: [Errno 2]" \
+        " No such file or directory: '/no/such'" in lines(m)
     assert not (m.dir / "started").exists()
     assert m.leftovers() == []
 
@@ -202,8 +202,8 @@ def test_directory_is_missing(musterd):
     m = musterd({"processes": {"a": job(
         "true", options={"working_directory": "nowhere"})}})
     assert m.wait() == 5
-    assert "could not set up processes: FileNotFoundError: [Errno 2] No such " \
-        f"file or directory: '{m.dir}/nowhere'" in m.stdout_text()
+    assert "could not set up processes: FileNotFoundError: [Errno 2] No such" \
+        f" file or directory: '{m.dir}/nowhere'" in m.stdout_text()
 
 
 def test_output_file_cannot_be_opened(musterd):

@@ -5,12 +5,11 @@ import json
 import os
 import re
 import socket
-import time
 
 import pytest
 
 import harness
-from harness import PYTHON, job, python, sh
+from harness import job, python, sh
 
 KEEP = {"keep_alive": True, "graceful_time": 1}
 SLEEP = job("sleep", "4000")

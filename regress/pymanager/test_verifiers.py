@@ -251,7 +251,8 @@ def test_names_of_the_exited_class(musterd, name):
 
 @pytest.mark.parametrize("script, arguments, passes", [
     ("exit 0", {}, True), ("exit 1", {}, False),
-    ("exit 3", {"expect_code": 3}, True), ("exit 0", {"expect_code": 3}, False),
+    ("exit 3", {"expect_code": 3}, True),
+    ("exit 0", {"expect_code": 3}, False),
     ("kill -9 $$", {"expect_code": -9}, True),
     ("exit 9", {"expect_code": -9}, False),
     ("exec sleep 4000", {"timeout": 0.2}, False),
