@@ -187,8 +187,8 @@ cgroup_members(uint32_t process, pid_t *pids, size_t max)
 	return read_pids(group_path(process, "/cgroup.procs"), pids, max);
 }
 
-int
-cgroup_populated(uint32_t process)
+static int
+is_populated(uint32_t process)
 {
 	char buf[128];
 	ssize_t n;
@@ -203,10 +203,18 @@ cgroup_populated(uint32_t process)
 	return strstr(buf, "populated 1") != NULL;
 }
 
-void
-cgroup_remove(uint32_t process)
+int
+cgroup_left(uint32_t process, int keep)
 {
+	if (keep)
+		return is_populated(process);
+	if (rmdir(group_path(process, "")) == 0 || errno != EBUSY)
+		return 0;
+	if (is_populated(process))
+		return 1;
+	/* The groups that it has made below. */
 	remove_groups(group_path(process, ""), 0);
+	return 0;
 }
 
 static int

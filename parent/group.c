@@ -299,7 +299,8 @@ is_left(const struct slot *s)
 	pid_t pids[2];
 
 	if (s->flags & IS_GROUPED)
-		return cgroup_populated(s->process);
+		/* What was started again once will be started again. */
+		return cgroup_left(s->process, s->generation > 1);
 	return members(s, pids, 2) > 0;
 }
 

@@ -504,10 +504,11 @@ int cgroup_works(void);
 void cgroup_disable(void);
 /* Makes the group of a process: directory descriptor, or -1. */
 int cgroup_make(uint32_t process, int procs);
-/* Is somebody in it, or in a group that was made below it? */
-int cgroup_populated(uint32_t process);
-/* Its id is given up; the group of the last generation serves the next. */
-void cgroup_remove(uint32_t process);
+/*
+ * Is somebody in it, or in a group that was made below it?  If not, it is
+ * removed, or kept for the next generation.
+ */
+int cgroup_left(uint32_t process, int keep);
 int cgroup_kill(uint32_t process);
 size_t cgroup_members(uint32_t process, pid_t *, size_t max);
 

@@ -98,7 +98,7 @@ slot_free(struct slot *s)
 {
 	RB_REMOVE(by_process, &by_process, s);
 	if (s->flags & IS_GROUPED)
-		cgroup_remove(s->process);
+		(void)cgroup_left(s->process, 0);
 	stream_forget(s);
 	free(s->announce);
 	TAILQ_INSERT_HEAD(&free_slots, s, link);
@@ -153,7 +153,7 @@ reap_gone(struct slot *s)
 	 * of kills is taken of the parent's group, and compared with its).
 	 */
 	if ((s->flags & IS_DOOMED) && (s->flags & IS_GROUPED))
-		cgroup_remove(s->process);
+		(void)cgroup_left(s->process, 0);
 	s->flags &= (uint16_t) ~(IS_LEFT | IS_DOOMED);
 	input_close(s);
 	if (s->stage == STAGE_NONE) {

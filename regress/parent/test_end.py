@@ -99,6 +99,24 @@ def test_kill_takes_all(muster, mode):
     none_left(p.pid for p in jobs)
 
 
+def test_killed_and_started_again(muster, mode):
+    """Linux 6.18 kills what is started in a cgroup that was killed once."""
+    m = muster(**mode)
+    manager = m.ready(spec("/bin/sleep", "4000"))
+    for generation in range(1, 7):
+        pid = manager.run(1, generation)
+        if generation % 2:
+            manager.signal(1, signal.SIGTERM, GROUP, generation)
+            assert manager.exited(1, generation)[0] == signal.SIGTERM
+        else:
+            manager.kill(1, generation)
+            assert manager.exited(1, generation)[0] == signal.SIGKILL
+        manager.gone(1, generation)
+    pid = manager.run(1, 7)
+    assert manager.nothing(fakes.EXITED, seconds=0.3)
+    assert harness.alive(pid)
+
+
 def test_leftover_that_ends_by_itself(muster, mode):
     m = muster(**mode)
     manager = m.ready(sh("sleep 0.3 & exit 0"))

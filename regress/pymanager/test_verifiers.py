@@ -403,6 +403,16 @@ def test_command_that_fails(musterd):
         "0.3 s" in m.stdout_text()
 
 
+def test_interval_of_a_command(musterd):
+    """5 ms, doubling up to it."""
+    passes, m = check(musterd, {"command": [
+        "sh", "-c", "echo x >> tries; exit 1"], "interval": "200ms",
+        "timeout": "1s"})
+    assert not passes
+    tries = (m.dir / "tries").read_text().count("x")
+    assert 12 // (harness.SLOW * 3) < tries < 12
+
+
 def test_command_that_is_none(musterd):
     passes, m = check(musterd, {"command": "/no/such", "timeout": "200ms"})
     assert not passes
