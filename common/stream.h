@@ -10,9 +10,11 @@
  * offsets in the stream: bytes since the first byte ever.
  *
  * The journal is a memfd whose *file offset* (in the open description that
- * the parent keeps) is the number of bytes ever written: splice(2) moves
- * bytes and offset in one step, so a relay that is killed loses and doubles
- * nothing.  Old pages are punched out.
+ * the parent keeps) is its cursor: splice(2) moves bytes and offset in one
+ * step, so a relay that is killed loses and doubles nothing.  It is written
+ * in laps, so that its pages are used again (relay/journal_linux.c); nobody
+ * but the relay may seek in it, and `offset` below is the number of bytes
+ * ever written.
  */
 struct stream_cell {
 	uint64_t offset; /* copy of the journal's offset, for display */
