@@ -559,6 +559,18 @@ got_stat(struct imsg *imsg)
 
 /* ---- signals -------------------------------------------------------- */
 
+/* The ^C that has ended the command of -x, for us as well: no second one. */
+static int
+runner_interrupted(void)
+{
+	const struct process *p;
+
+	if (mgr.runner == NULL || mgr.signals > 1)
+		return 0;
+	p = mgr.runner->processes[0];
+	return p->ended && now_mono() - p->ended_at < SECOND;
+}
+
 static void
 end_by_signal(int signal)
 {
@@ -575,7 +587,11 @@ end_by_signal(int signal)
 		return;
 	}
 	if (shutting_down()) {
-		if (signal == SIGINT)
+		if (signal != SIGINT)
+			return;
+		if (runner_interrupted())
+			mgr.exit_code = code;
+		else
 			shutdown_force();
 		return;
 	}

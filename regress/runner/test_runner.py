@@ -298,12 +298,16 @@ def test_signal_while_it_runs(run, number):
     assert m.leftovers() == []
 
 
-def test_interrupt_from_the_terminal():
-    """^C reaches the command as well; a shell's rule for its code."""
+@pytest.mark.parametrize("script", [
+    "echo running; exec sleep 4000",
+    "trap 'exit 2' INT; echo running; while :; do sleep 0.02; done",
+    "trap '' INT; echo running; sleep 4000"])
+def test_interrupt_from_the_terminal(script):
+    """^C reaches the command as well, and is one ^C, whoever is first."""
     m = start({"a": sh("trap 'touch int' INT; trap 'touch down; exit' TERM; "
                        "touch up; while :; do sleep 0.02; done",
                        verify={"file": "up"})},
-              "sh", "-c", "echo running; exec sleep 4000", terminal=True)
+              "sh", "-c", script, terminal=True)
     with m:
         m.wait_text("^running")
         os.write(m.master, b"\3")
