@@ -221,7 +221,7 @@ def main():
     process = Process(int(pid), command, messages)
     try:
         passed = found(**json.loads(arguments)).run(process)
-    except Exception:  # a verifier may raise anything: it has failed
+    except (Exception, SystemExit):  # whatever it raises: it has failed
         print("[ERROR] verifier %s.%s: %s" % (
             module, name,
             traceback.format_exc().strip().splitlines()[-1]), flush=True)

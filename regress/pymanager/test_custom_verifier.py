@@ -68,9 +68,7 @@ def run(body, head=HEAD):
 @pytest.mark.parametrize("body, passes", [
     ("return True", True), ("return False", False), ("return 1", True),
     ("return None", False), ("raise ValueError('no')", False),
-    pytest.param("import sys; sys.exit(0)", False, marks=pytest.mark.xfail(
-        reason="verify-adapter.py lets SystemExit through: it is taken for "
-        "verified"))])
+    ("import sys; sys.exit(0)", False)])
 def test_result(mine, body, passes):
     m = mine({"checks.py": run(body)}, SLEEP)
     assert launches(m) == passes
