@@ -490,3 +490,14 @@ channel_resume(struct channel *c)
 	if (!c->reading)
 		(void)event_add(&c->resume_event, &soon);
 }
+
+void
+message_read(struct wire_reader *r, struct imsg *imsg)
+{
+	struct ibuf payload;
+
+	if (imsg_get_ibuf(imsg, &payload) == -1)
+		wire_read(r, NULL, 0);
+	else
+		wire_read(r, ibuf_data(&payload), ibuf_size(&payload));
+}

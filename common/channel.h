@@ -7,6 +7,7 @@
 struct event_base;
 struct imsg;
 struct wire;
+struct wire_reader;
 
 /*
  * One end of an imsg connection in a libevent loop.  Both ends are made by
@@ -70,5 +71,11 @@ void channel_set_priority(struct channel *, int);
  */
 void channel_pause(struct channel *);
 void channel_resume(struct channel *);
+
+/*
+ * Starts reading the payload of a message, which is taken from it: call it
+ * once.  An empty payload reads as no bytes.
+ */
+void message_read(struct wire_reader *, struct imsg *);
 
 #endif

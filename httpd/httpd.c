@@ -31,18 +31,6 @@ uint32_t ncells;
 static uint32_t last_request;
 static struct client *requests[MAX_REQUESTS]; /* by id modulo */
 
-void
-message_read(struct wire_reader *r, struct imsg *imsg)
-{
-	struct ibuf ibuf;
-
-	if (imsg_get_ibuf(imsg, &ibuf) == -1) {
-		wire_read(r, NULL, 0);
-		return;
-	}
-	wire_read(r, ibuf_data(&ibuf), ibuf_size(&ibuf));
-}
-
 /* ---- requests to the manager ------------------------------------------ */
 
 int

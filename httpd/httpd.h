@@ -259,7 +259,5 @@ extern uint32_t ncells;
 int manager_request(struct client *, enum request_op, const char *argument,
     void (*)(struct client *, const struct answer *));
 void manager_forget(struct client *);
-/* Starts reading the payload of a message. */
-void message_read(struct wire_reader *, struct imsg *);
 
 #endif

@@ -108,6 +108,23 @@ decode(const unsigned char *s, size_t len, uint32_t *out)
 	return n;
 }
 
+int
+json_is_text(const void *data, size_t len)
+{
+	const unsigned char *p;
+	uint32_t c;
+	size_t n;
+
+	for (p = data; len > 0; p += n, len -= n) {
+		n = decode(p, len, &c);
+		/* U+FFFD of three bytes was there; of one it stands for what
+		 * is no UTF-8. */
+		if (c == 0 || (c == 0xfffd && n == 1))
+			return 0;
+	}
+	return 1;
+}
+
 static void
 escape(struct json *j, uint32_t c)
 {

@@ -25,6 +25,8 @@ void json_close(struct json *, char bracket);
 void json_key(struct json *, const char *);
 void json_string(struct json *, const char *, size_t);
 void json_text(struct json *, const char *); /* NUL-terminated */
+/* 1 if json_string() gives these bytes back unchanged: UTF-8 without NUL. */
+int json_is_text(const void *, size_t);
 void json_int(struct json *, int64_t);
 void json_bool(struct json *, int);
 void json_null(struct json *);

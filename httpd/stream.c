@@ -123,27 +123,6 @@ stream_comment(struct client *c)
 
 /* ---- what is sent ----------------------------------------------------- */
 
-static int
-is_text(const unsigned char *p, size_t len)
-{
-	size_t i;
-	size_t n;
-
-	for (i = 0; i < len; i++) {
-		if (p[i] == 0)
-			return 0;
-		if (p[i] < 0x80)
-			continue;
-		n = p[i] >= 0xf0 ? 3 : p[i] >= 0xe0 ? 2 : p[i] >= 0xc2 ? 1 : 0;
-		if (n == 0 || i + n >= len + 0 || p[i] > 0xf4)
-			return 0;
-		for (; n > 0; n--)
-			if ((p[++i] & 0xc0) != 0x80)
-				return 0;
-	}
-	return 1;
-}
-
 static void
 put_base64(const unsigned char *p, size_t len)
 {
@@ -226,7 +205,7 @@ send_data(const struct stream *s, uint64_t offset, const void *data, size_t len)
 	event_begin(s, "io");
 	json_key(&line, "offset");
 	json_int(&line, (int64_t)offset);
-	if (is_text(data, len)) {
+	if (json_is_text(data, len)) {
 		json_key(&line, "data");
 		json_string(&line, data, len);
 	} else {

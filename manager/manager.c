@@ -26,18 +26,6 @@
 
 struct manager mgr;
 
-void
-message_read(struct wire_reader *r, struct imsg *imsg)
-{
-	struct ibuf ibuf;
-
-	if (imsg_get_ibuf(imsg, &ibuf) == -1) {
-		wire_read(r, NULL, 0);
-		return;
-	}
-	wire_read(r, ibuf_data(&ibuf), ibuf_size(&ibuf));
-}
-
 uint64_t
 now_mono(void)
 {

@@ -373,8 +373,6 @@ void request_worker_lost(unsigned int worker);
 
 /* ---- manager.c ------------------------------------------------------ */
 
-/* Starts reading the payload of a message. */
-void message_read(struct wire_reader *, struct imsg *);
 uint64_t now_mono(void);
 int64_t now_wall(void);
 /* At the end of this turn: feed, store, check whether all is done. */

@@ -355,7 +355,6 @@ int
 parent_dispatch(struct channel *channel, struct imsg *imsg, void *arg)
 {
 	struct wire_reader r;
-	struct ibuf ibuf;
 	struct child *c;
 	uint32_t type;
 	uint32_t id;
@@ -364,9 +363,7 @@ parent_dispatch(struct channel *channel, struct imsg *imsg, void *arg)
 	c = arg;
 	type = imsg_get_type(imsg);
 	id = imsg_get_id(imsg);
-	wire_read(&r, NULL, 0);
-	if (imsg_get_ibuf(imsg, &ibuf) == 0)
-		wire_read(&r, ibuf_data(&ibuf), ibuf_size(&ibuf));
+	message_read(&r, imsg);
 	if (type == IMSG_LOG)
 		return got_log(c, &r);
 	switch (c->role) {

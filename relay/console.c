@@ -10,6 +10,7 @@
 
 #include <event2/event.h>
 
+#include "channel.h"
 #include "imsg.h"
 #include "log.h"
 #include "relay.h"
@@ -590,14 +591,11 @@ int
 console_write(struct imsg *imsg)
 {
 	struct wire_reader r;
-	struct ibuf payload;
 	const char *text;
 	uint8_t number;
 	size_t len;
 
-	if (imsg_get_ibuf(imsg, &payload) == -1)
-		return -1;
-	wire_read(&r, ibuf_data(&payload), ibuf_size(&payload));
+	message_read(&r, imsg);
 	number = wire_get_u8(&r);
 	text = wire_get_bytes(&r, MAX_CONSOLE, &len);
 	if (wire_end(&r) == -1 || number < 1 || number > 2)
@@ -611,13 +609,10 @@ console_logfile(struct imsg *imsg)
 {
 	char line[MAX_CONSOLE + 1];
 	struct wire_reader r;
-	struct ibuf payload;
 	const char *text;
 	size_t len;
 
-	if (imsg_get_ibuf(imsg, &payload) == -1)
-		return -1;
-	wire_read(&r, ibuf_data(&payload), ibuf_size(&payload));
+	message_read(&r, imsg);
 	text = wire_get_view(&r, MAX_CONSOLE, &len);
 	if (wire_end(&r) == -1)
 		return -1;
@@ -701,14 +696,11 @@ int
 console_open(struct imsg *imsg)
 {
 	struct wire_reader r;
-	struct ibuf payload;
 	uint32_t flags;
 	uint8_t number;
 	int fd;
 
-	if (imsg_get_ibuf(imsg, &payload) == -1)
-		return -1;
-	wire_read(&r, ibuf_data(&payload), ibuf_size(&payload));
+	message_read(&r, imsg);
 	number = wire_get_u8(&r);
 	flags = wire_get_u32(&r);
 	if (wire_end(&r) == -1 || number < 1 || number > 2 ||

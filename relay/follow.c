@@ -316,7 +316,6 @@ follow_read(struct worker *worker, struct imsg *imsg)
 {
 	struct stream *s;
 	struct wire_reader r;
-	struct ibuf payload;
 	uint64_t at;
 	int64_t from;
 	uint32_t process;
@@ -325,9 +324,7 @@ follow_read(struct worker *worker, struct imsg *imsg)
 	uint8_t number;
 	uint8_t wait;
 
-	if (imsg_get_ibuf(imsg, &payload) == -1)
-		return -1;
-	wire_read(&r, ibuf_data(&payload), ibuf_size(&payload));
+	message_read(&r, imsg);
 	process = wire_get_u32(&r);
 	number = wire_get_u8(&r);
 	from = wire_get_i64(&r);
@@ -459,16 +456,13 @@ follow_tail(struct imsg *imsg)
 {
 	uint8_t tail[READ_SIZE];
 	struct wire_reader r;
-	struct ibuf payload;
 	struct wire w;
 	uint32_t process;
 	uint32_t lines;
 	uint8_t number;
 	size_t len;
 
-	if (imsg_get_ibuf(imsg, &payload) == -1)
-		return -1;
-	wire_read(&r, ibuf_data(&payload), ibuf_size(&payload));
+	message_read(&r, imsg);
 	process = wire_get_u32(&r);
 	number = wire_get_u8(&r);
 	lines = wire_get_u32(&r);

@@ -99,14 +99,11 @@ static int
 relay_peer(struct imsg *imsg)
 {
 	struct wire_reader r;
-	struct ibuf payload;
 	uint32_t instance;
 	uint8_t role;
 	int fd;
 
-	if (imsg_get_ibuf(imsg, &payload) == -1)
-		return -1;
-	wire_read(&r, ibuf_data(&payload), ibuf_size(&payload));
+	message_read(&r, imsg);
 	role = wire_get_u8(&r);
 	instance = wire_get_u32(&r);
 	if (wire_end(&r) == -1)

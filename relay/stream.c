@@ -9,6 +9,7 @@
 
 #include <event2/event.h>
 
+#include "channel.h"
 #include "imsg.h"
 #include "log.h"
 #include "relay.h"
@@ -210,12 +211,9 @@ static int
 parameters_get(struct stream_parameters *o, struct imsg *imsg)
 {
 	struct wire_reader r;
-	struct ibuf payload;
 	uint64_t capture;
 
-	if (imsg_get_ibuf(imsg, &payload) == -1)
-		return -1;
-	wire_read(&r, ibuf_data(&payload), ibuf_size(&payload));
+	message_read(&r, imsg);
 	o->process = wire_get_u32(&r);
 	o->generation = wire_get_u32(&r);
 	o->number = wire_get_u8(&r);
@@ -503,14 +501,11 @@ stream_journal(struct imsg *imsg)
 {
 	struct stream *s;
 	struct wire_reader r;
-	struct ibuf payload;
 	uint32_t process;
 	uint8_t number;
 	int fd;
 
-	if (imsg_get_ibuf(imsg, &payload) == -1)
-		return -1;
-	wire_read(&r, ibuf_data(&payload), ibuf_size(&payload));
+	message_read(&r, imsg);
 	process = wire_get_u32(&r);
 	number = wire_get_u8(&r);
 	fd = imsg_get_fd(imsg);

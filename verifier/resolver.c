@@ -102,13 +102,11 @@ verifier_message(struct channel *c, struct imsg *imsg, void *arg)
 {
 	char name[MAX_HOST_NAME + 2];
 	struct wire_reader r;
-	struct ibuf buf;
 
 	(void)arg;
-	if (imsg_get_type(imsg) != IMSG_RESOLVE ||
-	    imsg_get_ibuf(imsg, &buf) == -1)
+	if (imsg_get_type(imsg) != IMSG_RESOLVE)
 		return -1;
-	wire_read(&r, ibuf_data(&buf), ibuf_size(&buf));
+	message_read(&r, imsg);
 	wire_get_string(&r, name, sizeof(name));
 	if (wire_end(&r) == -1)
 		return -1;
@@ -131,15 +129,14 @@ static int
 parent_message(struct channel *c, struct imsg *imsg, void *arg)
 {
 	struct wire_reader r;
-	struct ibuf buf;
 	unsigned int role;
 	int fd;
 
 	(void)c;
 	(void)arg;
-	if (imsg_get_type(imsg) != IMSG_PEER || imsg_get_ibuf(imsg, &buf) == -1)
+	if (imsg_get_type(imsg) != IMSG_PEER)
 		return -1;
-	wire_read(&r, ibuf_data(&buf), ibuf_size(&buf));
+	message_read(&r, imsg);
 	role = wire_get_u8(&r);
 	(void)wire_get_u32(&r);
 	if (wire_end(&r) == -1 || role != ROLE_VERIFIER)

@@ -26,17 +26,6 @@ static struct wire out; /* used again for each report */
 
 /* ---- messages ---------------------------------------------------------- */
 
-static void
-read_payload(struct wire_reader *r, struct imsg *imsg)
-{
-	struct ibuf buf;
-
-	if (imsg_get_ibuf(imsg, &buf) == -1)
-		wire_read(r, "", 0);
-	else
-		wire_read(r, ibuf_data(&buf), ibuf_size(&buf));
-}
-
 /* ---- manager ----------------------------------------------------------- */
 
 void
@@ -91,7 +80,7 @@ manager_message(struct channel *c, struct imsg *imsg, void *arg)
 
 	(void)c;
 	(void)arg;
-	read_payload(&r, imsg);
+	message_read(&r, imsg);
 	switch (imsg_get_type(imsg)) {
 	case IMSG_CHECK_START:
 		if (check_spec_read(&spec, &r) == -1)
@@ -151,7 +140,7 @@ resolver_message(struct channel *c, struct imsg *imsg, void *arg)
 	(void)arg;
 	if (imsg_get_type(imsg) != IMSG_RESOLVED)
 		return -1;
-	read_payload(&r, imsg);
+	message_read(&r, imsg);
 	return resolve_answer(imsg_get_id(imsg), &r);
 }
 
@@ -222,7 +211,7 @@ parent_message(struct channel *c, struct imsg *imsg, void *arg)
 
 	(void)c;
 	(void)arg;
-	read_payload(&r, imsg);
+	message_read(&r, imsg);
 	fd = imsg_get_fd(imsg);
 	switch (imsg_get_type(imsg)) {
 	case IMSG_PEER:
