@@ -2,6 +2,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -345,6 +346,7 @@ verbosity(void)
 static void
 init_instance(void)
 {
+	static const uint64_t kernel_default[4]; /* struct sigaction */
 	struct sigaction sa;
 	struct timespec ts;
 	int sig;
@@ -383,6 +385,12 @@ init_instance(void)
 			else
 				(void)signal(sig, SIG_DFL);
 		}
+	/*
+	 * glibc keeps those below SIGRTMIN to itself, and who is started by
+	 * its posix_spawn(3), as by make(1), has them ignored.
+	 */
+	for (sig = 32; sig < SIGRTMIN; sig++)
+		(void)syscall(SYS_rt_sigaction, sig, kernel_default, NULL, 8);
 	find_libexec();
 }
 
