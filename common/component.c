@@ -15,6 +15,7 @@
 #include <event2/event.h>
 
 #include "component.h"
+#include "footprint.h"
 #include "log.h"
 #include "message.h"
 #include "wire.h"
@@ -195,6 +196,7 @@ component_run(struct component *self, int argc, char **argv)
 	sandbox_enter(&options.sandbox);
 	if (self->ready != NULL)
 		self->ready(self);
+	footprint_trim_later(self->base);
 	if (event_base_dispatch(self->base) == -1)
 		fatalx("event_base_dispatch failed");
 	fatalx("nothing to wait for");

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../common/footprint.h"
 #include "../common/log.h"
 #include "parent.h"
 
@@ -188,6 +189,7 @@ guard_run(pid_t pid, int fd, int ready)
 	(void)sigaddset(&set, SIGTTOU);
 	signal_mask(&set);
 	status = 1;
+	footprint_trim();
 	guard_wait(pid, fd, signals, &ready, &status);
 	while (guard_message(fd, &ready) > 0)
 		;

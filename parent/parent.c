@@ -13,6 +13,7 @@
 #include <bsd/string.h>
 #include <bsd/unistd.h>
 
+#include "../common/footprint.h"
 #include "../common/log.h"
 #include "parent.h"
 
@@ -473,6 +474,7 @@ parent_run(int config, int guard)
 	first_snapshot(config);
 	users_components(first_children);
 	setproctitle("-musterd: parent");
+	footprint_trim_later(parent.base);
 	(void)event_base_dispatch(parent.base);
 	fatalx("event loop");
 }

@@ -1,6 +1,6 @@
 /* sources: common/component.c common/channel.c common/imsg.c */
 /* sources: common/imsg_buffer.c common/wire.c common/log.c */
-/* sources: common/sandbox_linux.c */
+/* sources: common/footprint.c common/sandbox_linux.c */
 /* libs: event_core bsd seccomp cmocka */
 /*
  * The test program is a component itself when it is started by that name:
