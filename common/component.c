@@ -115,11 +115,14 @@ component_base(void)
 	if (event_config_set_flag(config,
 		EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV) == -1)
 		fatalx("event_config_set_flag failed");
+	/* What can wait (2) is interrupted by what cannot. */
+	if (event_config_set_max_dispatch_interval(config, NULL, 1, 2) == -1)
+		fatalx("event_config_set_max_dispatch_interval failed");
 	base = event_base_new_with_config(config);
 	event_config_free(config);
 	if (base == NULL)
 		fatalx("event_base_new_with_config failed");
-	if (event_base_priority_init(base, 2) == -1)
+	if (event_base_priority_init(base, 3) == -1)
 		fatalx("event_base_priority_init failed");
 	return base;
 }

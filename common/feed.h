@@ -9,6 +9,12 @@
  *	u32 owner uid, str directory, str user (of musterd)
  *	u32 n, n * u32		allowed uids;  u32 n, n * u32 allowed gids
  *	u32 n, n * str		allow-hosts;  u32 n, n * str allow-origins
+ *	u8 flags (FEED_*)
+ *
+ * IMSG_FEED_PRINCIPAL:		an entry of `http.tokens`
+ *	str name, u8 kind (enum principal_kind), u8 role (enum access_role)
+ *	bytes SHA-256 (of the token's text, or of the certificate's DER form)
+ *	u32 n, n * str scope	"S" or "S.J"; n = 0: everything
  *
  * IMSG_FEED_PROC:
  *	u32 process, u32 generation, u32 instance, i32 pid (0: none)
@@ -23,6 +29,17 @@
  *	str cwd, str user	"" = musterd's own
  *	u8 has verifier; if 1: str kind, u32 attempts, str last, u64 elapsed ns
  */
+
+#define FEED_INSECURE 1 /* whoever reaches the TCP listener may do all */
+#define FEED_FOREIGN 2 /* it is not on a loopback address */
+
+enum principal_kind {
+	PRINCIPAL_TOKEN = 1, /* hash of the token's text */
+	PRINCIPAL_CERTIFICATE = 2, /* hash of the DER form */
+};
+
+#define PRINCIPAL_HASH 32 /* bytes of SHA-256 */
+#define MAX_PRINCIPALS 1024
 
 enum process_state {
 	STATE_WAITING = 0,

@@ -97,9 +97,9 @@ enum imsg_type {
 	/* parent → manager: empty.  The table is accepted, users are
 	 * resolved, listeners are bound. */
 	IMSG_SEALED,
-	/* parent → manager: u32 entry, u8 stage (enum stage), i32 errno.
-	 * Not accepted because of this entry; the manager answers with
-	 * CFG_VERDICT. */
+	/* parent → manager: u32 entry, u8 stage (enum stage), i32 errno, str
+	 * text (of TLS_VERDICT, else "").  Not accepted because of this
+	 * entry; the manager answers with CFG_VERDICT. */
 	IMSG_SEAL_REFUSED,
 
 	/* ---- state of the world: parent → manager, after the seal ---- */
@@ -278,6 +278,17 @@ enum imsg_type {
 	/* fd (listening socket): u8 kind (enum listener_kind), u16 port */
 	IMSG_LISTENER = 300,
 
+	/* fd (sealed memfd): u8 what (enum tls_file), u8 flags (TLS_FILE_*).
+	 * The key comes last. */
+	IMSG_TLS_FILE,
+	/* u8 check.  All files have come.  check 0: they are used for new
+	 * connections from now on; 1: TLS_VERDICT answers, and that is all
+	 * that this worker is for. */
+	IMSG_TLS_DONE,
+	/* httpd → parent: u8 which file is to blame (enum tls_file; 0: none,
+	 * they are good), str why, for the operator. */
+	IMSG_TLS_VERDICT,
+
 	/* ---- httpd: manager → httpd, the feed ---------------------------- */
 
 	/* u64 sequence; a snapshot begins: forget all. */
@@ -294,12 +305,16 @@ enum imsg_type {
 	/* u64 sequence: all up to it has been sent (after a snapshot and
 	 * after each batch of changes). */
 	IMSG_FEED_SEQUENCE,
+	/* Who may do what, after FEED_CONFIG, which forgets all of them: see
+	 * feed.h. */
+	IMSG_FEED_PRINCIPAL,
 
 	/* ---- httpd ⇄ manager: requests that change something ------------- */
 
 	/* httpd → manager with `id`: u8 op (enum request_op), i64 uid of the
-	 * peer (-1 unknown), u8 role (enum access_role), str from (address),
-	 * str argument, str body. */
+	 * peer (-1 unknown), u8 role (enum access_role), str who (name of a
+	 * token or certificate, "" the uid), str from (address), str
+	 * argument, str body. */
 	IMSG_REQUEST = 340,
 	/* manager → httpd, same `id`: u16 HTTP status, u64 sequence (the
 	 * answer is to be sent when the replica has it), str code, str
@@ -356,7 +371,19 @@ enum entry_kind {
 	ENTRY_FILE = 4, /* a file that a check looks for */
 	ENTRY_LISTEN = 5, /* a listener of the HTTP API */
 	ENTRY_SOCKET = 6, /* a named socket of the jobs */
+	ENTRY_TLS = 7, /* a file for httpd: certificate, key … */
+	ENTRY_KIND_MAX = ENTRY_TLS,
 };
+
+enum tls_file {
+	TLS_FILE_NONE = 0,
+	TLS_FILE_CERTIFICATE = 1,
+	TLS_FILE_CLIENT_CA = 2,
+	TLS_FILE_CRL = 3,
+	TLS_FILE_KEY = 4,
+};
+
+#define TLS_FILE_REQUIRED 1 /* CLIENT_CA: no connection without */
 
 #define SEAL_VERIFIER 1 /* a verifier is needed */
 #define SEAL_RESOLVER 2 /* and perhaps a resolver */
@@ -388,7 +415,10 @@ enum stage {
 	STAGE_ENVIRONMENT_FILE,
 	STAGE_SOCKET, /* bind, listen */
 	STAGE_ENTRY, /* an entry's bounds */
-	STAGE_MAX = STAGE_ENTRY,
+	STAGE_TLS_FILE, /* cannot be read */
+	STAGE_TLS_MODE, /* a key that others can read */
+	STAGE_TLS, /* does not do: the text says why */
+	STAGE_MAX = STAGE_TLS,
 };
 
 enum scope {

@@ -43,6 +43,7 @@
  *	path, u32 mode, u32 backlog.  A Unix path's last directory is made
  *	0700 (0755 as root) when it is missing; a stale socket is replaced
  *	when nobody listens there.
+ * ENTRY_TLS:	str path, u8 what (enum tls_file), u8 flags (TLS_FILE_*)
  * ENTRY_SOCKET:
  *	str name, u8 family (4, 6, 1), u8 type (1 stream, 2 dgram), str
  *	address, u16 port, str path, u32 mode, u32 backlog, u8 reuseport

@@ -6,13 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <sha2.h>
+
 #include "../common/log.h"
 #include "httpd.h"
+#include "transport.h"
 
 /*
- * Who may ask: on the Unix socket the kernel names the peer, over loopback
- * TCP it tells whose socket the other end is.  root, the owner and those
- * that the configuration lists may; nobody else.
+ * Who may ask: who shows a token or a certificate, what these are for.  Else,
+ * on the Unix socket the kernel names the peer, and over loopback TCP it tells
+ * whose socket the other end is: root, the owner and those that the
+ * configuration lists may; nobody else.
  */
 
 static int diag = -1;
@@ -76,6 +80,20 @@ unix_peer(struct client *c)
 	return ACCESS_NONE;
 }
 
+static int
+is_loopback(const struct sockaddr *sa)
+{
+	const struct sockaddr_in6 *v6;
+	const struct sockaddr_in *v4;
+
+	if (sa->sa_family == AF_INET) {
+		v4 = (const struct sockaddr_in *)(const void *)sa;
+		return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+	}
+	v6 = (const struct sockaddr_in6 *)(const void *)sa;
+	return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
 enum access_role
 access_peer(struct client *c, const struct sockaddr *peer)
 {
@@ -105,36 +123,193 @@ access_peer(struct client *c, const struct sockaddr *peer)
 	if (inet_ntop(peer->sa_family, address, text, sizeof(text)) == NULL)
 		return ACCESS_NONE;
 	(void)snprintf(c->from, sizeof(c->from), "%s:%u", text, from);
-	c->uid = diag_uid(diag, (struct sockaddr *)&local, peer);
+	/* Only who is on this machine has a user here. */
+	if (is_loopback((struct sockaddr *)&local))
+		c->uid = diag_uid(diag, (struct sockaddr *)&local, peer);
 	return role_of_uid(c->uid);
+}
+
+void
+access_certificate(struct client *c)
+{
+	const char *digits;
+	size_t i;
+
+	digits = transport_certificate(c);
+	if (digits == NULL || strncmp(digits, "SHA256:", 7) != 0)
+		return;
+	digits += 7;
+	for (i = 0; i < sizeof(c->certificate); i++, digits += 2)
+		if (sscanf(digits, "%2hhx", &c->certificate[i]) != 1)
+			return;
+	c->is_certified = 1;
+}
+
+/* ---- requests ------------------------------------------------------- */
+
+/* "Bearer TOKEN" (RFC 6750 §2.1): 1 there is one, 0 there is none. */
+static int
+bearer(const struct client *c, const char *buf)
+{
+	const struct http_field *field;
+	const char *value;
+
+	field = http_request_known(&c->req, HTTP_KNOWN_AUTHORIZATION);
+	if (field == NULL)
+		return 0;
+	value = buf + field->value.off;
+	return field->value.len >= 6 && http_equal(value, "Bearer", 6);
+}
+
+static const struct principal *
+bearer_principal(const struct client *c, const char *buf)
+{
+	const struct http_field *field;
+	uint8_t hash[SHA256_DIGEST_LENGTH];
+	SHA2_CTX context;
+	const char *value;
+	size_t len;
+
+	field = http_request_known(&c->req, HTTP_KNOWN_AUTHORIZATION);
+	value = buf + field->value.off + 6;
+	len = field->value.len - 6;
+	if (len == 0 || *value != ' ')
+		return NULL;
+	for (; len > 0 && *value == ' '; len--)
+		value++;
+	SHA256Init(&context);
+	SHA256Update(&context, (const uint8_t *)value, len);
+	SHA256Final(hash, &context);
+	return principal_find(PRINCIPAL_TOKEN, hash);
+}
+
+/* Certificates of the client CA are all alike until some are named. */
+static enum access_role
+certified(struct client *c)
+{
+	if (!c->is_certified)
+		return ACCESS_NONE;
+	c->principal = principal_find(PRINCIPAL_CERTIFICATE, c->certificate);
+	if (c->principal != NULL)
+		return (enum access_role)c->principal->role;
+	return principals_count(PRINCIPAL_CERTIFICATE) == 0 ? ACCESS_ADMIN :
+							      ACCESS_NONE;
+}
+
+static int
+identify(struct client *c, const char *buf, const char **reason)
+{
+	c->principal = NULL;
+	if (bearer(c, buf)) {
+		c->principal = bearer_principal(c, buf);
+		c->role =
+		    c->principal == NULL ? ACCESS_NONE : c->principal->role;
+		*reason = "this token is not known";
+		return c->role == ACCESS_NONE ? 401 : 0;
+	}
+	c->role = (uint8_t)certified(c);
+	if (c->role == ACCESS_NONE)
+		c->role = c->allowed;
+	if (c->role == ACCESS_NONE && !c->unix_socket &&
+	    (replica.flags & FEED_INSECURE))
+		c->role = ACCESS_ADMIN;
+	if (c->role != ACCESS_NONE)
+		return 0;
+	if (c->tls != NULL || (replica.flags & FEED_FOREIGN) ||
+	    principals_count(PRINCIPAL_TOKEN) > 0) {
+		*reason = "this wants a token (Authorization: Bearer)";
+		return 401;
+	}
+	*reason = "this user may not speak to this musterd (see "
+		  "http.allow-users)";
+	return 403;
+}
+
+void
+access_who(const struct client *c, char *buf, size_t size)
+{
+	buf[0] = '\0';
+	if (c->principal != NULL)
+		(void)snprintf(buf, size, "%s %s",
+		    c->principal->kind == PRINCIPAL_TOKEN ? "token" :
+							    "certificate",
+		    c->principal->name);
+	else if (c->is_certified && c->uid == -1)
+		(void)snprintf(buf, size, "certificate %02x%02x%02x%02x...",
+		    c->certificate[0], c->certificate[1], c->certificate[2],
+		    c->certificate[3]);
+}
+
+int
+access_find(const struct client *c, uint32_t id, struct replica_process *p)
+{
+	if (replica_find(id, p) == -1)
+		return -1;
+	return principal_covers(c->principal, p->job, p->job_len) ? 0 : -1;
+}
+
+int
+access_next(const struct client *c, size_t *cursor, struct replica_process *p)
+{
+	while (replica_next(cursor, p))
+		if (principal_covers(c->principal, p->job, p->job_len))
+			return 1;
+	return 0;
+}
+
+int
+access_is_whole(const struct client *c)
+{
+	return c->principal == NULL || c->principal->scope[0] == NULL;
 }
 
 /*
  * Host must be a local name, so that a page of a name that is made to
  * resolve to 127.0.0.1 gets nothing; a page of a foreign origin neither.
- * HTTP/1.0 may have no Host.
+ * HTTP/1.0 may have no Host.  Who shows what no browser adds by itself may use
+ * any name, and a number is nobody's name.
  */
+static int
+is_our_host(const struct client *c, const char *buf)
+{
+	const struct http_request *q;
+	struct http_host host;
+	const char *name;
+
+	q = &c->req;
+	name = buf + q->host.off;
+	if (c->unix_socket || q->host.len == 0 || c->principal != NULL ||
+	    (c->is_certified && c->role != ACCESS_NONE))
+		return 1;
+	if ((replica.flags & FEED_FOREIGN) &&
+	    http_host_parse(name, q->host.len, &host) == 0 &&
+	    host.kind != HTTP_HOST_NAME)
+		return 1;
+	return http_host_is_local(
+	    name, q->host.len, (const char *const *)replica.hosts);
+}
+
 int
-access_request(const struct client *c, const char *buf, const char **reason)
+access_request(struct client *c, const char *buf, const char **reason)
 {
 	const struct http_request *q;
 	const struct http_field *origin;
 	const struct http_field *site;
-	const char *const *hosts;
-	const char *const *origins;
+	int status;
 
 	q = &c->req;
-	hosts = (const char *const *)replica.hosts;
-	origins = (const char *const *)replica.origins;
-	if (!c->unix_socket && q->host.len > 0 &&
-	    !http_host_is_local(buf + q->host.off, q->host.len, hosts)) {
+	status = identify(c, buf, reason);
+	if (status == 401)
+		return status;
+	if (!is_our_host(c, buf)) {
 		*reason = "the Host is not one of ours";
 		return 403;
 	}
 	origin = http_request_known(q, HTTP_KNOWN_ORIGIN);
 	if (origin != NULL &&
-	    !http_origin_is_same(buf + origin->value.off, origin->value.len, 0,
-		buf + q->host.off, q->host.len, origins)) {
+	    !http_origin_is_same(buf + origin->value.off, origin->value.len,
+		c->tls != NULL, buf + q->host.off, q->host.len,
+		(const char *const *)replica.origins)) {
 		*reason = "the Origin is foreign";
 		return 403;
 	}
@@ -144,5 +319,5 @@ access_request(const struct client *c, const char *buf, const char **reason)
 		*reason = "the request comes from a foreign site";
 		return 403;
 	}
-	return 0;
+	return status;
 }

@@ -87,7 +87,7 @@ list(struct client *c)
 
 	count = 0;
 	cursor = 0;
-	while (replica_next(&cursor, &p))
+	while (access_next(c, &cursor, &p))
 		count += p.listed;
 	json_begin(&out);
 	json_open(&out, '{');
@@ -96,7 +96,7 @@ list(struct client *c)
 	json_key(&out, "processes");
 	json_open(&out, '[');
 	cursor = 0;
-	while (replica_next(&cursor, &p))
+	while (access_next(c, &cursor, &p))
 		if (p.listed)
 			put_process(&p);
 	json_close(&out, '[');
@@ -134,6 +134,10 @@ api_root(struct request *q)
 		list(q->client);
 		return;
 	}
+	if (!access_is_whole(q->client)) {
+		fail(q->client, 403, "This token is not for all jobs.");
+		return;
+	}
 	if (manager_request(q->client, REQUEST_SHUTDOWN, "", shutdown_answer) ==
 	    -1)
 		lost(q->client);
@@ -166,7 +170,7 @@ restart_answer(struct client *c, const struct answer *a)
 	json_key(&out, "success");
 	json_bool(&out, 1);
 	json_key(&out, "process");
-	if (replica_find(a->process, &p) == -1)
+	if (access_find(c, a->process, &p) == -1)
 		json_null(&out);
 	else
 		put_process(&p);
@@ -201,8 +205,11 @@ python_int(const char *s, char *digits, size_t size)
 void
 api_restart(struct request *q)
 {
+	struct replica_process p;
+	const char *error;
 	char digits[32];
 	char text[256];
+	uint32_t id;
 
 	if (replica.shutdown) {
 		fail(q->client, 403, "Process is in shutdown.");
@@ -212,6 +219,14 @@ api_restart(struct request *q)
 		(void)snprintf(text, sizeof(text), "Invalid ID '%.128s'.",
 		    q->path.segment[1]);
 		fail(q->client, 400, text);
+		return;
+	}
+	id = (uint32_t)strtonum(digits, 1, UINT32_MAX, &error);
+	if (!access_is_whole(q->client) &&
+	    (error != NULL || access_find(q->client, id, &p) == -1)) {
+		(void)snprintf(text, sizeof(text),
+		    "Process with id '%s' not found.", digits);
+		fail(q->client, 404, text);
 		return;
 	}
 	if (manager_request(q->client, REQUEST_RESTART_PROCESS, digits,

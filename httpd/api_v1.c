@@ -33,7 +33,7 @@ wall(void)
 }
 
 static void
-put_counts(void)
+put_counts(const struct client *c)
 {
 	struct replica_process p;
 	int64_t counts[STATE_COUNT];
@@ -42,7 +42,7 @@ put_counts(void)
 
 	memset(counts, 0, sizeof(counts));
 	cursor = 0;
-	while (replica_next(&cursor, &p))
+	while (access_next(c, &cursor, &p))
 		counts[p.state]++;
 	json_open(&out, '{');
 	for (i = 0; i < STATE_COUNT; i++) {
@@ -72,7 +72,7 @@ api_v1(struct request *q)
 	json_key(&out, "started");
 	json_time(&out, replica.started);
 	json_key(&out, "counts");
-	put_counts();
+	put_counts(q->client);
 	json_close(&out, '{');
 	respond_json(q->client, 200, &out);
 }
@@ -98,10 +98,11 @@ answer_ready(struct client *c)
 {
 	if (!replica.ready) {
 		respond_problem(c, 503, "not-ready",
-		    replica.shutdown ? "shutting down" :
+		    replica.shutdown        ? "shutting down" :
+			!access_is_whole(c) ? "not ready" :
 			replica.missing != NULL && replica.missing[0] != '\0' ?
-				       replica.missing :
-				       replica.status);
+					      replica.missing :
+					      replica.status);
 		return;
 	}
 	json_begin(&out);
@@ -383,7 +384,7 @@ api_v1_processes(struct request *q)
 		json_key(&out, "processes");
 		json_open(&out, '[');
 	}
-	while (replica_next(&cursor, &p)) {
+	while (access_next(q->client, &cursor, &p)) {
 		if (filter == 1 && !of_job(&p, job))
 			continue;
 		found = 1;
@@ -416,7 +417,7 @@ api_v1_process(struct request *q)
 	uint32_t id;
 
 	id = (uint32_t)strtonum(q->path.segment[2], 1, UINT32_MAX, &error);
-	if (error != NULL || replica_find(id, &p) == -1) {
+	if (error != NULL || access_find(q->client, id, &p) == -1) {
 		respond_problem(q->client, 404, "process-not-found",
 		    "there is no such process");
 		return;

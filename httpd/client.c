@@ -10,6 +10,7 @@
 
 #include "../common/log.h"
 #include "httpd.h"
+#include "transport.h"
 
 /*
  * Connections: bytes in, heads parsed, bytes out.  A request that comes
@@ -18,6 +19,7 @@
  */
 
 #define READ_SIZE (64UL * 1024)
+#define LATER 2 /* priority: handshakes take long, and may wait */
 
 static TAILQ_HEAD(, client) clients = TAILQ_HEAD_INITIALIZER(clients);
 unsigned int nclients;
@@ -26,6 +28,7 @@ static void client_process(struct client *, char *, size_t);
 static void read_cb(int, short, void *);
 static void write_cb(int, short, void *);
 static void timer_cb(int, short, void *);
+static void handshake_cb(int, short, void *);
 
 int64_t
 now_seconds(void)
@@ -51,6 +54,58 @@ watch(struct client *c)
 	(void)event_add(&c->read, &tv);
 }
 
+/* ---- the handshake of TLS ------------------------------------------- */
+
+static void
+handshake_watch(struct client *c, short what)
+{
+	struct timeval tv = {0, 0};
+
+	tv.tv_sec = c->head_deadline - now_seconds();
+	if (tv.tv_sec <= 0) {
+		tv.tv_sec = 0;
+		tv.tv_usec = 1;
+	}
+	(void)event_del(&c->read);
+	(void)event_assign(&c->read, base, c->fd, what, handshake_cb, c);
+	(void)event_priority_set(&c->read, LATER);
+	(void)event_add(&c->read, &tv);
+}
+
+/* All of it within the time of a head. */
+static void
+handshake_begin(struct client *c)
+{
+	c->state = CLIENT_HANDSHAKE;
+	c->head_deadline = now_seconds() + HEAD_SECONDS;
+	handshake_watch(c, EV_READ);
+}
+
+static void
+handshake_cb(int fd, short ev, void *arg)
+{
+	struct client *c;
+	int n;
+
+	c = arg;
+	n = ev & EV_TIMEOUT ? -1 : transport_handshake(c);
+	if (n == -1) {
+		client_free(c);
+		return;
+	}
+	if (n != 0) {
+		handshake_watch(c, n == 1 ? EV_READ : EV_WRITE);
+		return;
+	}
+	access_certificate(c);
+	c->state = CLIENT_READING;
+	c->head_deadline = 0;
+	(void)event_del(&c->read);
+	(void)event_assign(
+	    &c->read, base, fd, EV_READ | EV_PERSIST, read_cb, c);
+	watch(c);
+}
+
 struct client *
 client_new(int fd, int unix_socket, const struct sockaddr *peer)
 {
@@ -71,8 +126,17 @@ client_new(int fd, int unix_socket, const struct sockaddr *peer)
 	(void)evtimer_assign(&c->timer, base, timer_cb, c);
 	TAILQ_INSERT_TAIL(&clients, c, entry);
 	nclients++;
-	watch(c);
-	return c;
+	switch (transport_open(c)) {
+	case 0:
+		watch(c);
+		return c;
+	case 1:
+		handshake_begin(c);
+		return c;
+	default:
+		client_free(c);
+		return NULL;
+	}
 }
 
 void
@@ -85,11 +149,32 @@ client_free(struct client *c)
 	(void)event_del(&c->read);
 	(void)event_del(&c->write);
 	(void)event_del(&c->timer);
+	transport_free(c);
 	(void)close(c->fd);
 	free(c->in);
 	free(c->out);
 	free(c);
 	listen_resume();
+}
+
+void
+clients_revoke(void)
+{
+	static char empty[] = "";
+	static char *nothing[] = {empty, NULL};
+	static const struct principal revoked = {.scope = nothing};
+	struct client *c;
+
+	TAILQ_FOREACH (c, &clients, entry) {
+		if (c->principal == NULL)
+			continue;
+		c->principal = &revoked;
+		if (c->state != CLIENT_STREAMING)
+			continue;
+		/* Not here: somebody may be at work with it. */
+		c->state = CLIENT_CLOSING;
+		event_active(&c->timer, EV_TIMEOUT, 0);
+	}
 }
 
 void
@@ -164,7 +249,7 @@ static void
 close_gently(struct client *c)
 {
 	c->state = CLIENT_CLOSING;
-	(void)shutdown(c->fd, SHUT_WR);
+	transport_end(c);
 	client_timer(c, 1);
 	watch(c);
 }
@@ -193,8 +278,8 @@ client_flush(struct client *c)
 	if (c->writing)
 		return;
 	if (!client_drained(c)) {
-		n = send(c->fd, c->out + c->out_off, c->out_len - c->out_off,
-		    MSG_NOSIGNAL);
+		n = transport_write(
+		    c, c->out + c->out_off, c->out_len - c->out_off);
 		if (n == -1 && errno != EAGAIN && errno != EINTR) {
 			/* Nobody reads any more: the loop frees it. */
 			c->out_off = c->out_len = 0;
@@ -360,7 +445,7 @@ drain(struct client *c)
 	char scratch[4096];
 	ssize_t n;
 
-	n = recv(c->fd, scratch, sizeof(scratch), 0);
+	n = transport_read(c, scratch, sizeof(scratch));
 	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
 		client_free(c);
 }
@@ -377,7 +462,7 @@ read_later(struct client *c)
 	ssize_t n;
 
 	n = recv(c->fd, &byte, 1, MSG_PEEK);
-	if ((n == 0 && stream_follows(c->stream)) ||
+	if ((stream_follows(c->stream) && transport_is_closed(c)) ||
 	    (n == -1 && errno != EAGAIN && errno != EINTR))
 		client_free(c);
 	else
@@ -391,6 +476,7 @@ read_cb(int fd, short ev, void *arg)
 	struct client *c;
 	ssize_t n;
 
+	(void)fd;
 	c = arg;
 	if (ev & EV_TIMEOUT) {
 		head_timeout(c);
@@ -405,11 +491,11 @@ read_cb(int fd, short ev, void *arg)
 		return;
 	}
 	if (c->in != NULL) {
-		n = recv(fd, c->in + c->in_len, READ_SIZE - c->in_len, 0);
+		n = transport_read(c, c->in + c->in_len, READ_SIZE - c->in_len);
 		if (n > 0)
 			c->in_len += (size_t)n;
 	} else
-		n = recv(fd, shared, sizeof(shared), 0);
+		n = transport_read(c, shared, sizeof(shared));
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {

@@ -12,6 +12,7 @@
 #include "../common/stream.h"
 #include "../common/wire.h"
 #include "httpd.h"
+#include "transport.h"
 
 /*
  * muster-httpd: talks.  One of several workers that accept on the same
@@ -23,6 +24,7 @@
 #define MAX_REQUESTS 4096
 
 struct event_base *base;
+struct channel *parent_channel;
 struct channel *manager_channel;
 struct channel *relay_channel;
 const struct stream_cell *cells;
@@ -38,6 +40,7 @@ manager_request(struct client *c, enum request_op op, const char *argument,
     void (*answer)(struct client *, const struct answer *))
 {
 	struct wire w;
+	char who[160];
 	unsigned int tries;
 	int sent;
 
@@ -51,7 +54,9 @@ manager_request(struct client *c, enum request_op op, const char *argument,
 	wire_init(&w);
 	wire_put_u8(&w, (uint8_t)op);
 	wire_put_i64(&w, c->uid);
-	wire_put_u8(&w, c->allowed);
+	wire_put_u8(&w, c->role);
+	access_who(c, who, sizeof(who));
+	wire_put_str(&w, who);
 	wire_put_str(&w, c->from);
 	wire_put_str(&w, argument);
 	wire_put_str(&w, "");
@@ -234,6 +239,9 @@ dispatch(struct channel *channel, struct imsg *imsg, void *arg)
 		return got_peer(imsg);
 	case IMSG_LISTENER:
 		return listen_message(imsg);
+	case IMSG_TLS_FILE:
+	case IMSG_TLS_DONE:
+		return transport_message(imsg);
 	case IMSG_CELLS:
 		return got_cells(imsg);
 	case IMSG_SEQUENCE_PAGE:
@@ -252,12 +260,14 @@ prepare(struct component *component)
 	if (setrlimit(RLIMIT_NOFILE, &limit) == -1)
 		log_warn("setrlimit");
 	access_prepare();
+	transport_prepare();
 }
 
 static void
 ready(struct component *component)
 {
 	base = component->base;
+	parent_channel = component->parent;
 }
 
 int

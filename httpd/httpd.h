@@ -15,6 +15,7 @@
 #include "../common/message.h"
 #include "http1.h"
 #include "json.h"
+#include "principal.h"
 
 #define MAX_CLIENTS 480 /* descriptors left for all else: 32 */
 #define HEAD_SECONDS 10 /* from its first byte to its last */
@@ -82,6 +83,7 @@ struct replica {
 	uint32_t ngids;
 	char **hosts; /* ends with NULL */
 	char **origins;
+	uint8_t flags; /* FEED_* */
 	char status[32];
 	int ready;
 	int shutdown;
@@ -106,6 +108,7 @@ void replica_command(const struct replica_process *, struct json *);
 /* ---- client.c: connections ------------------------------------------ */
 
 enum client_state {
+	CLIENT_HANDSHAKE, /* of TLS */
 	CLIENT_READING, /* a head, or between requests */
 	CLIENT_WAITING, /* an answer is on its way from elsewhere */
 	CLIENT_STREAMING,
@@ -119,13 +122,19 @@ struct client {
 	int fd;
 	uint8_t state; /* enum client_state */
 	uint8_t unix_socket;
-	uint8_t allowed; /* enum access_role */
+	uint8_t allowed; /* enum access_role of the peer's user */
+	uint8_t role; /* enum access_role of the request */
+	uint8_t is_certified; /* `certificate` is the hash of one */
 	uint8_t head; /* the request was a HEAD */
 	uint8_t minor; /* of the request's version */
 	uint8_t close; /* after this answer */
 	uint8_t writing; /* the write event is armed */
 	int64_t uid; /* of the peer, -1 unknown */
 	char from[64];
+	uint8_t certificate[PRINCIPAL_HASH];
+	struct tls *tls; /* NULL: bytes as they are */
+	/* Of the request, until the replica changes; NULL: its user. */
+	const struct principal *principal;
 	struct event read;
 	struct event write;
 	struct event timer; /* ?wait=, comments of streams */
@@ -163,6 +172,8 @@ void client_flush(struct client *);
 /* All that was written has left (streams pull more then). */
 int client_drained(const struct client *);
 void client_timer(struct client *, unsigned int seconds);
+/* Tokens and certificates are others now: what was begun with one ends. */
+void clients_revoke(void);
 int64_t now_seconds(void);
 extern unsigned int nclients;
 
@@ -175,10 +186,23 @@ void listen_resume(void); /* a descriptor has become free */
 /* ---- access.c ------------------------------------------------------- */
 
 void access_prepare(void); /* before the sandbox */
-/* Role of the peer of a new connection; fills uid and from. */
+/* Role of the user of a new connection; fills uid and from. */
 enum access_role access_peer(struct client *, const struct sockaddr *peer);
-/* 0, or 403 with a reason: Host and Origin of a request. */
-int access_request(const struct client *, const char *buf, const char **reason);
+/* After the handshake: whose certificate it has shown. */
+void access_certificate(struct client *);
+/*
+ * Who makes this request, and from where (Host, Origin)?  Fills role and
+ * principal.  0, or a status and a reason.
+ */
+int access_request(struct client *, const char *buf, const char **reason);
+/* "token ci", "certificate alice"; "": a user. */
+void access_who(const struct client *, char *buf, size_t size);
+/* As replica_find() and replica_next(), of what the request may see. */
+int access_find(const struct client *, uint32_t id, struct replica_process *);
+int access_next(
+    const struct client *, size_t *cursor, struct replica_process *);
+/* Does it see all jobs? */
+int access_is_whole(const struct client *);
 
 /* ---- diag_linux.c --------------------------------------------------- */
 
@@ -206,7 +230,7 @@ struct request {
 void respond(struct client *, int status, const char *type, const void *body,
     size_t len, const struct http_extra *extra, size_t nextra);
 void respond_json(struct client *, int status, const struct json *);
-/* RFC 9457. */
+/* RFC 9457.  401 comes with WWW-Authenticate, 503 with Retry-After. */
 void respond_problem(
     struct client *, int status, const char *code, const char *detail);
 void respond_method(struct client *, const char *allow);
@@ -250,6 +274,7 @@ void stream_comment(struct client *);
 /* ---- httpd.c -------------------------------------------------------- */
 
 extern struct event_base *base;
+extern struct channel *parent_channel;
 extern struct channel *manager_channel; /* NULL: being replaced */
 extern struct channel *relay_channel;
 extern const struct stream_cell *cells;

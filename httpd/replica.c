@@ -288,6 +288,8 @@ got_config(struct wire_reader *r)
 	replica.hosts = names(r);
 	free_names(replica.origins);
 	replica.origins = names(r);
+	replica.flags = wire_get_u8(r);
+	principals_begin();
 	return wire_end(r);
 }
 
@@ -305,6 +307,8 @@ got_sequence(struct wire_reader *r)
 		table = coming;
 		memset(&coming, 0, sizeof(coming));
 		snapshot = 0;
+		clients_revoke();
+		principals_commit();
 		replica.complete = 1;
 		(void)malloc_trim(0); /* what the burst has left */
 		listen_start();
@@ -327,6 +331,8 @@ replica_message(struct imsg *imsg)
 		return wire_end(&r);
 	case IMSG_FEED_CONFIG:
 		return got_config(&r);
+	case IMSG_FEED_PRINCIPAL:
+		return principals_add(&r);
 	case IMSG_FEED_STATUS:
 		return got_status(&r);
 	case IMSG_FEED_PROC:

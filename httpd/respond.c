@@ -48,7 +48,9 @@ void
 respond_problem(
     struct client *c, int status, const char *code, const char *detail)
 {
-	struct http_extra retry = {"Retry-After", "1"};
+	static const struct http_extra retry = {"Retry-After", "1"};
+	static const struct http_extra bearer = {
+	    "WWW-Authenticate", "Bearer realm=\"muster\""};
 	const char *title;
 	char type[96];
 
@@ -68,7 +70,8 @@ respond_problem(
 	json_text(&scratch, code);
 	json_close(&scratch, '{');
 	respond(c, status, "application/problem+json", scratch.data,
-	    scratch.len, &retry, status == 503 ? 1 : 0);
+	    scratch.len, status == 401 ? &bearer : &retry,
+	    status == 401 || status == 503 ? 1 : 0);
 }
 
 void

@@ -12,20 +12,22 @@ struct route {
 	const char *pattern[6]; /* segments; "*" is any one; ends with NULL */
 	unsigned int methods;
 	const char *allow;
+	enum access_role role; /* for methods that change something */
 	void (*answer)(struct request *);
 };
 
 static const struct route routes[] = {
-    {{NULL}, GET | DELETE, "DELETE,GET", api_root},
-    {{"status", NULL}, GET, "GET", api_status},
-    {{"restart", "*", NULL}, POST, "POST", api_restart},
-    {{"v1", NULL}, GET, "GET", api_v1},
-    {{"v1", "ready", NULL}, GET, "GET", api_v1_ready},
-    {{"v1", "healthz", NULL}, GET, "GET", api_v1_healthz},
-    {{"v1", "openapi.json", NULL}, GET, "GET", api_v1_openapi},
-    {{"v1", "processes", NULL}, GET, "GET", api_v1_processes},
-    {{"v1", "processes", "*", NULL}, GET, "GET", api_v1_process},
-    {{"v1", "processes", "*", "streams", "*", NULL}, GET, "GET", api_v1_stream},
+    {{NULL}, GET | DELETE, "DELETE,GET", ACCESS_ADMIN, api_root},
+    {{"status", NULL}, GET, "GET", ACCESS_READ, api_status},
+    {{"restart", "*", NULL}, POST, "POST", ACCESS_OPERATE, api_restart},
+    {{"v1", NULL}, GET, "GET", ACCESS_READ, api_v1},
+    {{"v1", "ready", NULL}, GET, "GET", ACCESS_READ, api_v1_ready},
+    {{"v1", "healthz", NULL}, GET, "GET", ACCESS_READ, api_v1_healthz},
+    {{"v1", "openapi.json", NULL}, GET, "GET", ACCESS_READ, api_v1_openapi},
+    {{"v1", "processes", NULL}, GET, "GET", ACCESS_READ, api_v1_processes},
+    {{"v1", "processes", "*", NULL}, GET, "GET", ACCESS_READ, api_v1_process},
+    {{"v1", "processes", "*", "streams", "*", NULL}, GET, "GET", ACCESS_READ,
+	api_v1_stream},
 };
 
 static int
@@ -75,6 +77,13 @@ dispatch(struct request *q)
 		}
 		if (method_bit(c) == GET)
 			replica_catch_up();
+		else if (c->role < routes[i].role) {
+			respond_problem(c, 403, "forbidden",
+			    routes[i].role == ACCESS_ADMIN ?
+				"this wants the role admin" :
+				"this wants the role operate");
+			return;
+		}
 		routes[i].answer(q);
 		return;
 	}
@@ -95,7 +104,7 @@ route(struct client *c, const char *buf)
 		    c, 501, "not-implemented", "the method is not known");
 		return;
 	}
-	if (c->req.scheme == HTTP_SCHEME_HTTPS) {
+	if (c->req.scheme == HTTP_SCHEME_HTTPS && c->tls == NULL) {
 		respond_problem(
 		    c, 421, "misdirected", "this is not the place of https");
 		return;
@@ -103,14 +112,8 @@ route(struct client *c, const char *buf)
 	status = access_request(c, buf, &reason);
 	if (status != 0) {
 		c->close = 1;
-		respond_problem(c, status, "forbidden", reason);
-		return;
-	}
-	if (c->allowed == ACCESS_NONE) {
-		c->close = 1;
-		respond_problem(c, 403, "forbidden",
-		    "this user may not speak to this musterd (see "
-		    "http.allow-users)");
+		respond_problem(c, status,
+		    status == 401 ? "unauthorized" : "forbidden", reason);
 		return;
 	}
 	if (c->req.form == HTTP_FORM_ASTERISK) {

@@ -388,7 +388,7 @@ api_v1_stream(struct request *q)
 	unsigned int number;
 
 	id = (uint32_t)strtonum(q->path.segment[2], 1, UINT32_MAX, &error);
-	if (error != NULL || replica_find(id, &p) == -1) {
+	if (error != NULL || access_find(q->client, id, &p) == -1) {
 		respond_problem(q->client, 404, "process-not-found",
 		    "there is no such process");
 		return;

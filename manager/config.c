@@ -469,8 +469,8 @@ format_name(const char *path)
 }
 
 /* Ends with pymanager's sentence, so that who looks for it finds it. */
-static struct doc *
-parse(struct loader *l, const char *path, const void *bytes, size_t len)
+struct doc *
+config_parse(struct loader *l, const char *path, const void *bytes, size_t len)
 {
 	struct doc_error error;
 	struct doc *doc;
@@ -575,7 +575,7 @@ config_include_file(
 	outer = l->file;
 	l->file = path;
 	l->depth++;
-	doc = parse(l, path, bytes, len);
+	doc = config_parse(l, path, bytes, len);
 	if (doc != NULL)
 		include_members(l, doc->root);
 	doc_free(doc);
@@ -659,7 +659,7 @@ config_load(const struct snapshot *s, int strict, config_file_fn read_file,
 	l.config->http.at.file = s->path;
 	l.config->http.port_at.file = s->path;
 	check_mode(&l);
-	doc = parse(&l, s->path, s->bytes, s->len);
+	doc = config_parse(&l, s->path, s->bytes, s->len);
 	if (doc != NULL) {
 		load_document(&l, doc->root);
 		if (report->errors == 0)

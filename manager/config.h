@@ -5,6 +5,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "../common/feed.h"
+#include "../common/message.h"
+
 /*
  * The configuration as structs.  Strings are owned by the configuration
  * and live as long as it; NULL means "not given".  Durations are
@@ -216,6 +219,29 @@ struct job_config {
 	uint64_t hash; /* of what the process is; filled in by staging */
 };
 
+/* Paths are absolute; NULL: not given. */
+struct tls_config_files {
+	int enabled;
+	char *certificate;
+	char *key;
+	char *client_ca;
+	char *crl;
+	int client_required;
+	struct position at;
+};
+
+#define MAX_SCOPES 64
+
+/* An entry of the tokens file. */
+struct principal_config {
+	char *name;
+	unsigned int role; /* enum access_role */
+	unsigned int kind; /* enum principal_kind */
+	unsigned int nhashes;
+	uint8_t hash[PRINCIPAL_HASH];
+	struct strings scope; /* "S" or "S.J"; none: everything */
+};
+
 struct listen_config {
 	int enabled; /* TCP */
 	char *address; /* numeric */
@@ -226,6 +252,11 @@ struct listen_config {
 	struct strings allow_origins;
 	struct strings allow_users; /* names or numbers */
 	struct strings allow_groups;
+	struct tls_config_files tls;
+	int has_tokens; /* a file of them was given, if an empty one */
+	struct principal_config *principals;
+	size_t nprincipals;
+	int insecure;
 	struct position at;
 	struct position port_at;
 };
@@ -248,6 +279,8 @@ struct config {
 	struct config_arena *arena;
 	size_t bytes; /* of the arena */
 };
+
+int address_is_loopback(const char *numeric);
 
 /* What a check found; printed by config_print(). */
 struct config_problem {

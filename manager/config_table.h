@@ -58,6 +58,7 @@ struct key_group {
 extern const struct key_group group_top;
 extern const struct key_group group_module;
 extern const struct key_group group_http;
+extern const struct key_group group_tls;
 extern const struct key_group group_job;
 extern const struct key_group group_options;
 extern const struct key_group group_verifier;
@@ -123,6 +124,9 @@ struct position config_position(struct loader *, const struct doc_node *);
  * copies what a document says asks first.
  */
 int config_is_full(struct loader *, const struct doc_node *, size_t more);
+/* The document of a further file; NULL when reported. */
+struct doc *config_parse(
+    struct loader *, const char *path, const void *, size_t);
 /* Walks a mapping by a group's table. */
 void config_group(struct loader *, const struct key_group *, void *target,
     const struct doc_node *);
@@ -201,6 +205,10 @@ void set_http_port(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_http_address(
     struct loader *, const struct key *, void *, const struct doc_node *);
+void set_tls(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_tokens(
+    struct loader *, const struct key *, void *, const struct doc_node *);
 void set_ids(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_graceful(
@@ -270,6 +278,11 @@ void set_ca(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_verify_kind(
     struct loader *, const struct key *, void *, const struct doc_node *);
+
+/* ---- config_access.c ------------------------------------------------ */
+
+/* A foreign address wants TLS and authentication; at the node of `http`. */
+void config_check_access(struct loader *, const struct doc_node *);
 
 /* ---- config_environment.c ------------------------------------------- */
 

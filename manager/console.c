@@ -2,6 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
+/* strvis(3) is the same in both; the header wants to be told. */
+#define LIBBSD_OPENBSD_VIS
+#include <bsd/string.h>
+#include <bsd/vis.h>
+
 #include "../common/log.h"
 #include "../common/snapshot.h"
 #include "../common/wire.h"
@@ -51,13 +56,41 @@ console_flush(enum flush what)
 	(void)manager_send(IMSG_CONSOLE_FLUSH, (uint32_t)what, NULL);
 }
 
+static void
+log_line(int number, const char *line)
+{
+	struct wire w;
+
+	if (mgr.config == NULL || mgr.config->logfile == NULL) {
+		console_bytes((uint8_t)number, line, strlen(line));
+		return;
+	}
+	wire_init(&w);
+	wire_put_str(&w, line);
+	(void)manager_send(IMSG_LOGFILE_WRITE, 0, &w);
+	wire_free(&w);
+}
+
+/* Not on standard output: that is as pymanager's. */
+void
+console_audit(const char *text)
+{
+	char some[800];
+	char safe[sizeof(some) * 4 + 1];
+	char line[sizeof(safe) + 16];
+
+	(void)strlcpy(some, text, sizeof(some));
+	(void)strvis(safe, some, VIS_CSTYLE | VIS_OCTAL | VIS_NL | VIS_NOSLASH);
+	(void)snprintf(line, sizeof(line), "[AUDIT] %s\n", safe);
+	log_line(2, line);
+}
+
 void
 console_log(int level, const char *program, const char *text)
 {
 	static const char *const words[] = {
 	    "ERROR", "WARNING", "INFO", "DEBUG"};
 	char line[2048];
-	struct wire w;
 
 	if (level < LOG_LEVEL_ERROR || level > LOG_LEVEL_DEBUG ||
 	    (level >= LOG_LEVEL_INFO &&
@@ -65,12 +98,5 @@ console_log(int level, const char *program, const char *text)
 		return;
 	(void)snprintf(line, sizeof(line), "[%s] %s%s%s\n", words[level],
 	    program, program[0] == '\0' ? "" : ": ", text);
-	if (mgr.config == NULL || mgr.config->logfile == NULL) {
-		console_bytes(1, line, strlen(line));
-		return;
-	}
-	wire_init(&w);
-	wire_put_str(&w, line);
-	(void)manager_send(IMSG_LOGFILE_WRITE, 0, &w);
-	wire_free(&w);
+	log_line(1, line);
 }

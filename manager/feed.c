@@ -178,6 +178,30 @@ put_config(struct wire *w)
 	put_numbers(w, &mgr.config->http.allow_groups);
 	put_strings(w, &mgr.config->http.allow_hosts);
 	put_strings(w, &mgr.config->http.allow_origins);
+	wire_put_u8(w,
+	    (uint8_t)((mgr.config->http.insecure ? FEED_INSECURE : 0) |
+		(mgr.config->http.enabled &&
+			    !address_is_loopback(mgr.config->http.address) ?
+			FEED_FOREIGN :
+			0)));
+}
+
+static void
+feed_principals(struct channel *c, struct wire *w)
+{
+	const struct principal_config *p;
+	size_t i;
+
+	for (i = 0; i < mgr.config->http.nprincipals; i++) {
+		p = &mgr.config->http.principals[i];
+		wire_reset(w);
+		wire_put_str(w, p->name);
+		wire_put_u8(w, (uint8_t)p->kind);
+		wire_put_u8(w, (uint8_t)p->role);
+		wire_put_bytes(w, p->hash, sizeof(p->hash));
+		put_strings(w, &p->scope);
+		(void)channel_send_wire(c, IMSG_FEED_PRINCIPAL, 0, -1, w);
+	}
 }
 
 static void
@@ -201,6 +225,7 @@ feed_worker(unsigned int worker)
 	wire_reset(&w);
 	put_config(&w);
 	(void)channel_send_wire(c, IMSG_FEED_CONFIG, 0, -1, &w);
+	feed_principals(c, &w);
 	wire_reset(&w);
 	put_status(&w);
 	(void)channel_send_wire(c, IMSG_FEED_STATUS, 0, -1, &w);

@@ -181,10 +181,8 @@ load(void)
 	}
 	if (mgr.config == NULL)
 		refuse(&report, strict);
-	else if (strict)
-		verdict(EXIT_OK, "configuration OK\n");
 	else {
-		if (mgr.birth == BIRTH_BOOT) {
+		if (mgr.birth == BIRTH_BOOT && !strict) {
 			warnings = report;
 			memset(&report, 0, sizeof(report));
 		}
@@ -219,6 +217,7 @@ seal_refused(struct imsg *imsg)
 {
 	struct config_report report;
 	struct wire_reader r;
+	char text[512];
 	uint32_t entry;
 	int32_t error;
 	uint8_t stage_of;
@@ -227,11 +226,12 @@ seal_refused(struct imsg *imsg)
 	entry = wire_get_u32(&r);
 	stage_of = wire_get_u8(&r);
 	error = wire_get_i32(&r);
+	wire_get_string(&r, text, sizeof(text));
 	if (wire_end(&r) == -1)
 		return -1;
 	memset(&report, 0, sizeof(report));
-	stage_blame(&report, entry, stage_of, error);
-	refuse(&report, 0);
+	stage_blame(&report, entry, stage_of, error, text);
+	refuse(&report, (mgr.snapshot->flags & SNAPSHOT_CHECK_ONLY) != 0);
 	config_report_free(&report);
 	return 0;
 }
@@ -680,6 +680,10 @@ got_reload_done(struct wire_reader *r)
 static int
 sealed(void)
 {
+	if (mgr.snapshot->flags & SNAPSHOT_CHECK_ONLY) {
+		verdict(EXIT_OK, "configuration OK\n");
+		return 0;
+	}
 	mgr.phase = PHASE_ADOPTING;
 	warn();
 	stage_end();

@@ -40,6 +40,7 @@ struct pending {
 	SLIST_ENTRY(pending) entry;
 	unsigned int worker;
 	uint32_t id;
+	char what[600]; /* for the audit */
 };
 SLIST_HEAD(pending_list, pending);
 
@@ -273,6 +274,8 @@ enum flush {
 };
 void console_flush(enum flush);
 /* "[INFO] …" and so on, by verbosity, to the log file or the console. */
+/* A change that somebody made or wanted; always written. */
+void console_audit(const char *text);
 void console_log(int level, const char *program, const char *text);
 void console_report(const struct config_report *, int number);
 
@@ -351,9 +354,25 @@ int world_message(struct imsg *);
 int stage_all(int send);
 /* Sealed: nobody is to blame any more. */
 void stage_end(void);
-/* Adds what a refused entry means to a report. */
-void stage_blame(
-    struct config_report *, uint32_t entry, uint8_t stage, int32_t error);
+/* Adds what a refused entry means to a report; text: of STAGE_TLS. */
+void stage_blame(struct config_report *, uint32_t entry, uint8_t stage,
+    int32_t error, const char *text);
+
+/* Who is to blame when the parent refuses an entry. */
+struct blame {
+	const struct position *at;
+	const char *key;
+	const char *job;
+	const char *value;
+};
+
+/* Numbers an entry and sends it.  Returns its number. */
+uint32_t stage_add(
+    enum entry_kind, const struct wire *content, const struct blame *);
+
+/* ---- stage_listen.c ------------------------------------------------- */
+
+void stage_listeners(void);
 
 /* ---- jobs.c --------------------------------------------------------- */
 

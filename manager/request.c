@@ -20,9 +20,42 @@ struct request {
 	uint8_t op;
 	int64_t uid;
 	uint8_t role;
+	char who[160]; /* "token NAME", "certificate NAME", "": the uid */
 	char from[128];
 	char argument[256];
 };
+
+/* A line for the log: who, from where, what, result. */
+static void
+audit(const char *what, uint16_t status, const char *code)
+{
+	char text[800];
+
+	(void)snprintf(text, sizeof(text), "%s: %u%s%s", what, status,
+	    code[0] == '\0' ? "" : " ", code);
+	console_audit(text);
+}
+
+/* "restart 3 (default.web) by uid 0 from unix:pid=7" */
+static void
+describe(const struct request *r, const char *what, const struct process *p,
+    char *buf, size_t size)
+{
+	char who[160];
+
+	(void)snprintf(who, sizeof(who), "%s", r->who);
+	if (r->who[0] == '\0' && r->uid >= 0)
+		(void)snprintf(who, sizeof(who), "uid %lld", (long long)r->uid);
+	else if (r->who[0] == '\0')
+		(void)snprintf(who, sizeof(who), "somebody");
+	if (p != NULL)
+		(void)snprintf(buf, size, "%s %u (%s) by %s from %s", what,
+		    p->id, p->job->name, who, r->from);
+	else
+		(void)snprintf(buf, size, "%s%s%s by %s from %s", what,
+		    r->argument[0] == '\0' ? "" : " ", r->argument, who,
+		    r->from);
+}
 
 static void
 answer(unsigned int worker, uint32_t id, uint16_t status, const char *code,
@@ -45,6 +78,18 @@ answer(unsigned int worker, uint32_t id, uint16_t status, const char *code,
 	wire_free(&w);
 }
 
+/* Refused, or done, at once. */
+static void
+answer_now(const struct request *r, const char *what, uint16_t status,
+    const char *code, const char *detail)
+{
+	char text[600];
+
+	describe(r, what, NULL, text, sizeof(text));
+	audit(text, status, code);
+	answer(r->worker, r->id, status, code, detail, 0);
+}
+
 static void
 restart_process(const struct request *r)
 {
@@ -54,22 +99,22 @@ restart_process(const struct request *r)
 	uint32_t id;
 
 	if (shutting_down()) {
-		answer(r->worker, r->id, 403, "shutting-down",
-		    "Process is in shutdown.", 0);
+		answer_now(r, "restart", 403, "shutting-down",
+		    "Process is in shutdown.");
 		return;
 	}
 	id = (uint32_t)strtonum(r->argument, 1, INT32_MAX, &error);
 	p = error == NULL ? process_find(id) : NULL;
 	if (p == NULL || !p->listed || p->job->hidden) {
-		answer(
-		    r->worker, r->id, 404, "process-not-found", r->argument, 0);
+		answer_now(r, "restart", 404, "process-not-found", r->argument);
 		return;
 	}
 	pending = calloc(1, sizeof(*pending));
 	if (pending == NULL) {
-		answer(r->worker, r->id, 503, "no-memory", "no memory", 0);
+		answer_now(r, "restart", 503, "no-memory", "no memory");
 		return;
 	}
+	describe(r, "restart", p, pending->what, sizeof(pending->what));
 	pending->worker = r->worker;
 	pending->id = r->id;
 	SLIST_INSERT_HEAD(&p->waiting, pending, entry);
@@ -81,18 +126,20 @@ void
 request_process_settled(struct process *p, int ok, const char *why)
 {
 	struct pending *pending;
+	const char *code;
+	uint16_t status;
 
+	status = ok == 0 ? 200 : shutting_down() ? 403 : 500;
+	code = ok == 0      ? "" :
+	    shutting_down() ? "shutting-down" :
+			      "verification-failed";
+	if (shutting_down())
+		why = "Process is in shutdown.";
 	while ((pending = SLIST_FIRST(&p->waiting)) != NULL) {
 		SLIST_REMOVE_HEAD(&p->waiting, entry);
-		if (ok == 0)
-			answer(
-			    pending->worker, pending->id, 200, "", "", p->id);
-		else if (shutting_down())
-			answer(pending->worker, pending->id, 403,
-			    "shutting-down", "Process is in shutdown.", p->id);
-		else
-			answer(pending->worker, pending->id, 500,
-			    "verification-failed", why, p->id);
+		audit(pending->what, status, code);
+		answer(pending->worker, pending->id, status, code,
+		    ok == 0 ? "" : why, p->id);
 		free(pending);
 	}
 }
@@ -111,9 +158,28 @@ request_worker_lost(unsigned int worker)
 			if (pending->worker != worker)
 				continue;
 			SLIST_REMOVE(&p->waiting, pending, pending, entry);
+			audit(pending->what, 503, "worker-lost");
 			free(pending);
 		}
 	}
+}
+
+static void
+shut_down(const struct request *r)
+{
+	if (r->role < ACCESS_ADMIN) {
+		answer_now(r, "shutdown", 403, "forbidden",
+		    "this wants the role admin");
+		return;
+	}
+	if (shutting_down()) {
+		answer_now(r, "shutdown", 403, "shutting-down",
+		    "Process is in shutdown.");
+		return;
+	}
+	shutdown_begin(0);
+	answer_now(r, "shutdown", 200, "", "");
+	shutdown_answered();
 }
 
 int
@@ -131,30 +197,22 @@ request_message(unsigned int worker, struct imsg *imsg)
 	r.op = wire_get_u8(&in);
 	r.uid = wire_get_i64(&in);
 	r.role = wire_get_u8(&in);
+	wire_get_string(&in, r.who, sizeof(r.who));
 	wire_get_string(&in, r.from, sizeof(r.from));
 	wire_get_string(&in, r.argument, sizeof(r.argument));
 	(void)wire_get_view(&in, MAX_BLOB_SIZE, &(size_t){0});
 	if (wire_end(&in) == -1)
 		return -1;
-	if (r.role < ACCESS_OPERATE) {
-		answer(worker, r.id, 403, "forbidden", "not allowed", 0);
-		return 0;
-	}
-	log_info("request %u from %s (uid %lld): %s", r.op, r.from,
-	    (long long)r.uid, r.argument);
 	switch (r.op) {
 	case REQUEST_RESTART_PROCESS:
-		restart_process(&r);
+		if (r.role < ACCESS_OPERATE)
+			answer_now(&r, "restart", 403, "forbidden",
+			    "this wants the role operate");
+		else
+			restart_process(&r);
 		return 0;
 	case REQUEST_SHUTDOWN:
-		if (shutting_down()) {
-			answer(worker, r.id, 403, "shutting-down",
-			    "Process is in shutdown.", 0);
-			return 0;
-		}
-		shutdown_begin(0);
-		answer(worker, r.id, 200, "", "", 0);
-		shutdown_answered();
+		shut_down(&r);
 		return 0;
 	default:
 		return -1;

@@ -17,18 +17,8 @@
  * sending anything.
  */
 
-#define BACKLOG 1024
 #define MODE_LOG 0644
-#define MODE_SOCKET 0666 /* who may connect is asked of the kernel */
 #define PIECE (48UL * 1024) /* of an entry that is sent in pieces */
-
-/* Who is to blame when the parent refuses an entry. */
-struct blame {
-	const struct position *at;
-	const char *key;
-	const char *job;
-	const char *value;
-};
 
 static struct blame *blames;
 static uint32_t nentries;
@@ -65,9 +55,9 @@ send_pieces(enum entry_kind kind, const struct wire *w)
 	}
 }
 
-/* Numbers an entry and sends it.  Returns its number. */
-static uint32_t
-add(enum entry_kind kind, const struct wire *content, const struct blame *blame)
+uint32_t
+stage_add(
+    enum entry_kind kind, const struct wire *content, const struct blame *blame)
 {
 	struct blame *bigger;
 	struct wire w;
@@ -297,7 +287,7 @@ stage_logfile(const struct job_config *c, const char *path, int append)
 	wire_put_u32(&w, MODE_LOG);
 	wire_put_str(&w, c->user);
 	wire_put_str(&w, c->group);
-	entry = add(ENTRY_LOGFILE, &w, &blame);
+	entry = stage_add(ENTRY_LOGFILE, &w, &blame);
 	wire_free(&w);
 	return entry;
 }
@@ -391,7 +381,7 @@ stage_spec(struct job_config *c, int foreground)
 	hash_spec(c);
 	wire_init(&w);
 	put_spec(&w, c, foreground);
-	c->entry = add(ENTRY_SPEC, &w, &blame);
+	c->entry = stage_add(ENTRY_SPEC, &w, &blame);
 	wire_free(&w);
 }
 
@@ -438,7 +428,7 @@ stage_command(const struct job_config *c, const struct verify_config *v)
 		put_word(&w, &v->command.list[i]);
 	put_environment(&w, c);
 	put_probe_tail(&w, 0);
-	entry = add(ENTRY_SPEC, &w, &blame);
+	entry = stage_add(ENTRY_SPEC, &w, &blame);
 	wire_free(&w);
 	return entry;
 }
@@ -475,7 +465,7 @@ stage_custom(const struct job_config *c, const struct verify_config *v)
 	put_text_word(&w, c->command_line);
 	put_environment(&w, c);
 	put_probe_tail(&w, 1);
-	entry = add(ENTRY_SPEC, &w, &blame);
+	entry = stage_add(ENTRY_SPEC, &w, &blame);
 	wire_free(&w);
 	return entry;
 }
@@ -492,7 +482,7 @@ stage_path(const struct job_config *c, const struct verify_config *v,
 	wire_put_str(&w, path);
 	wire_put_str(&w, c->user);
 	wire_put_str(&w, c->group);
-	entry = add(kind, &w, &blame);
+	entry = stage_add(kind, &w, &blame);
 	wire_free(&w);
 	return entry;
 }
@@ -530,30 +520,7 @@ stage_verifier(
 	return v->entry;
 }
 
-/* ---- listeners ------------------------------------------------------ */
-
-static void
-stage_listener(enum listener_kind kind)
-{
-	const struct listen_config *h;
-	struct blame blame;
-	struct wire w;
-
-	h = &mgr.config->http;
-	blame.at = kind == LISTENER_TCP ? &h->port_at : &h->at;
-	blame.key = kind == LISTENER_TCP ? "http.port" : "http.unix";
-	blame.job = NULL;
-	blame.value = kind == LISTENER_TCP ? NULL : h->unix_path;
-	wire_init(&w);
-	wire_put_u8(&w, (uint8_t)kind);
-	wire_put_str(&w, kind == LISTENER_TCP ? h->address : "");
-	wire_put_u16(&w, kind == LISTENER_TCP ? h->port : 0);
-	wire_put_str(&w, kind == LISTENER_TCP ? "" : h->unix_path);
-	wire_put_u32(&w, MODE_SOCKET);
-	wire_put_u32(&w, BACKLOG);
-	(void)add(ENTRY_LISTEN, &w, &blame);
-	wire_free(&w);
-}
+/* ---- all ------------------------------------------------------------ */
 
 /* The first entry is the log file of -l, with an empty path for none. */
 static void
@@ -569,7 +536,7 @@ stage_own_logfile(void)
 	wire_put_u32(&w, MODE_LOG);
 	wire_put_str(&w, "");
 	wire_put_str(&w, "");
-	(void)add(ENTRY_LOGFILE, &w, &blame);
+	(void)stage_add(ENTRY_LOGFILE, &w, &blame);
 	wire_free(&w);
 }
 
@@ -592,9 +559,7 @@ stage_all(int send)
 		for (j = 0; j < c->nverifiers; j++)
 			(void)stage_verifier(c, &c->verifiers[j], &flags);
 	}
-	if (mgr.config->http.enabled)
-		stage_listener(LISTENER_TCP);
-	stage_listener(LISTENER_UNIX);
+	stage_listeners();
 	wire_init(&w);
 	wire_put_u32(&w, nentries);
 	wire_put_u32(&w, flags);
@@ -614,8 +579,8 @@ stage_end(void)
 }
 
 void
-stage_blame(
-    struct config_report *report, uint32_t entry, uint8_t stage, int32_t error)
+stage_blame(struct config_report *report, uint32_t entry, uint8_t stage,
+    int32_t error, const char *text)
 {
 	static const struct position nowhere;
 	const struct blame *b;
@@ -633,6 +598,17 @@ stage_blame(
 		config_problem_add(report, 1, code, b->at,
 		    "%s: cannot listen on %s port %u: %s", b->key,
 		    mgr.config->http.address, mgr.config->http.port,
+		    strerrordesc_np(error));
+	else if (stage == STAGE_TLS_MODE)
+		config_problem_add(report, 1, code, b->at,
+		    "%s: %s can be read by others (want mode 0600 or 0640)",
+		    b->key, b->value);
+	else if (stage == STAGE_TLS)
+		config_problem_add(report, 1, code, b->at, "%s: %s: %s", b->key,
+		    b->value, text);
+	else if (stage == STAGE_TLS_FILE)
+		config_problem_add(report, 1, code, b->at,
+		    "%s: cannot read %s: %s", b->key, b->value,
 		    strerrordesc_np(error));
 	else if (stage == STAGE_USER || stage == STAGE_GROUPS)
 		config_problem_add(report, 1, code, b->at,

@@ -36,7 +36,8 @@ static struct child relay;
 static struct child verifier;
 static struct child resolver;
 static struct child workers[MAX_WORKERS];
-static struct child *all[MAX_WORKERS + 5];
+static struct child checker;
+static struct child *all[MAX_WORKERS + 6];
 #define NCHILDREN (sizeof(all) / sizeof(all[0]))
 
 static void
@@ -70,6 +71,9 @@ children_init(void)
 	init(4, &resolver, "muster-resolver", ROLE_RESOLVER, 0);
 	for (i = 0; i < MAX_WORKERS; i++)
 		init(5 + i, &workers[i], "muster-httpd", ROLE_HTTPD, i);
+	init(5 + MAX_WORKERS, &checker, "muster-httpd-tls", ROLE_HTTPD,
+	    MAX_WORKERS);
+	parent.checker = &checker;
 	parent.manager = &managers[0];
 	parent.check = &managers[1];
 	parent.relay = &relay;
@@ -168,7 +172,7 @@ link_pair(struct child *a, struct child *b)
 	int ends[2];
 
 	if (a->channel == NULL || b->channel == NULL || a == parent.check ||
-	    b == parent.check ||
+	    b == parent.check || a == &checker || b == &checker ||
 	    (!linked(a->role, b->role) && !linked(b->role, a->role)))
 		return;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
@@ -199,6 +203,10 @@ greet(struct child *c)
 		snapshot_give(c);
 		return; /* the rest comes with the seal */
 	}
+	if (c == &checker) {
+		tls_give(c);
+		return;
+	}
 	if (c->role == ROLE_RELAY)
 		stream_resend();
 	if (c->role == ROLE_HTTPD) {
@@ -211,8 +219,10 @@ greet(struct child *c)
 	}
 	if (parent.table == NULL)
 		return;
-	if (c->role == ROLE_HTTPD)
+	if (c->role == ROLE_HTTPD) {
+		tls_give(c);
 		socket_give(c);
+	}
 	link_all(c);
 }
 
@@ -264,8 +274,10 @@ disconnect(struct child *c)
 	c->channel = NULL;
 	if (c->role != ROLE_MANAGER)
 		return;
-	if (c->phase == MANAGER_SEALING)
+	if (c->phase == MANAGER_SEALING) {
 		users_cancel();
+		tls_cancel();
+	}
 	if (c->phase != MANAGER_READY) { /* only one stages at a time */
 		if (parent.staged != NULL)
 			socket_close_all(parent.staged, parent.table);
@@ -351,6 +363,11 @@ child_reaped(pid_t pid, int status)
 		child_start(c);
 	if (c->pid != 0 || !c->wanted)
 		return 0;
+	if (c == &checker) {
+		c->wanted = 0;
+		tls_checked(TLS_FILE_KEY, died, sizeof(died) - 1);
+		return 0;
+	}
 	if (WIFSIGNALED(status))
 		log_warnx("%s %u was ended by signal %d", c->program,
 		    c->instance, WTERMSIG(status));
@@ -378,6 +395,31 @@ child_is(pid_t pid)
 
 /* ---- the seal ---------------------------------------------------------- */
 
+/* TLS makes a program larger: only who needs it has it. */
+static const char *
+worker_program(void)
+{
+	return tls_wanted(parent.table) ? "muster-httpd-tls" : "muster-httpd";
+}
+
+void
+children_tls(void)
+{
+	struct child *c;
+	uint32_t i;
+
+	for (i = 0; i < MAX_WORKERS; i++) {
+		c = &workers[i];
+		if (strcmp(c->program, worker_program()) == 0)
+			tls_give(c);
+		else if (c->pid != 0) {
+			child_stop(c);
+			c->wanted = AGAIN;
+		}
+		c->program = worker_program();
+	}
+}
+
 void
 children_sealed(enum birth birth)
 {
@@ -390,6 +432,7 @@ children_sealed(enum birth birth)
 		link_all(parent.manager);
 		return;
 	}
+	children_tls();
 	for (i = 0; i < MAX_WORKERS; i++) {
 		c = &workers[i];
 		if (i >= parent.table->workers)

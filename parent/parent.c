@@ -382,7 +382,11 @@ parent_dispatch(struct channel *channel, struct imsg *imsg, void *arg)
 			return -1;
 		child_start(parent.resolver);
 		return 0;
-	default: /* httpd and the resolver have nothing to ask */
+	case ROLE_HTTPD: /* only the checker has something to say */
+		return c == parent.checker && type == IMSG_TLS_VERDICT ?
+		    tls_verdict(&r) :
+		    -1;
+	default: /* the resolver has nothing to ask */
 		return -1;
 	}
 }

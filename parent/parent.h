@@ -242,6 +242,7 @@ struct parent {
 	struct child *verifier;
 	struct child *resolver;
 	struct child *workers; /* MAX_WORKERS of them */
+	struct child *checker; /* a worker that checks the files of TLS */
 	uint32_t highest; /* process id ever used */
 	uint32_t watchers; /* slots with a `watch` */
 	int page; /* memfd of the feed's sequence number */
@@ -306,6 +307,8 @@ int child_is(pid_t);
 int child_may_log(struct child *);
 /* After the seal: all others, and the channels between them. */
 void children_sealed(enum birth);
+/* Workers get the files of TLS of this table, or are another program. */
+void children_tls(void);
 /* The promoted checker takes the manager's place. */
 void children_promote(void);
 
@@ -354,6 +357,35 @@ int seal_adopted(void);
 void seal_rollback(void);
 int reload_begin(uint32_t id);
 void reload_answer(int code, const char *text, size_t len);
+
+/* ---- tls.c ------------------------------------------------------------- */
+
+#define MAX_TLS_TEXT 512
+
+/* ENTRY_TLS, decoded. */
+struct tls_entry {
+	char path[PATH_MAX];
+	uint8_t what; /* enum tls_file */
+	uint8_t flags;
+};
+
+/* 0, or -1: out of bounds. */
+int tls_read(const struct entry *, struct tls_entry *);
+/* Has the table files of TLS? */
+int tls_wanted(const struct table *);
+/* Reads them all: 0, or errno, the entry, and what was done. */
+int tls_load(struct table *, uint32_t *bad, enum stage *);
+/* A worker gets them before its listeners; again after a reload. */
+void tls_give(struct child *worker);
+/* Has them checked; done gets the entry to blame, or NO_ENTRY. */
+typedef void (*tls_fn)(uint32_t bad, const char *text, size_t len);
+void tls_check(struct table *, tls_fn done);
+/* Nobody waits for it any more; done is not called. */
+void tls_cancel(void);
+/* TLS_VERDICT of the checker: 0 or -1. */
+int tls_verdict(struct wire_reader *);
+/* The same, when it has died. */
+void tls_checked(uint8_t what, const char *text, size_t len);
 
 /* ---- users.c ----------------------------------------------------------- */
 

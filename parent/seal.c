@@ -32,7 +32,8 @@ renumber(const struct table *from, const struct table *to)
 }
 
 static void
-refuse(uint32_t entry, enum stage stage, int error)
+refuse_text(
+    uint32_t entry, enum stage stage, int error, const char *text, size_t len)
 {
 	struct wire *w;
 
@@ -40,8 +41,15 @@ refuse(uint32_t entry, enum stage stage, int error)
 	wire_put_u32(w, entry);
 	wire_put_u8(w, (uint8_t)stage);
 	wire_put_i32(w, error);
+	wire_put_bytes(w, text, len);
 	send_wire(sealing, IMSG_SEAL_REFUSED, 0, -1);
 	sealing->phase = MANAGER_REFUSED;
+}
+
+static void
+refuse(uint32_t entry, enum stage stage, int error)
+{
+	refuse_text(entry, stage, error, "", 0);
 }
 
 /* It stands. */
@@ -66,10 +74,39 @@ sealed(void)
 	parent_world();
 }
 
+/* The last step: sockets are bound; under -n nothing is touched. */
+static void
+bind_sockets(void)
+{
+	uint32_t entry;
+	int error;
+
+	if (options['n'] != NULL) {
+		(void)message();
+		send_wire(sealing, IMSG_SEALED, 0, -1);
+		return;
+	}
+	error = socket_bind_all(parent.staged, parent.table, &entry);
+	if (error != 0)
+		refuse(entry, STAGE_SOCKET, error);
+	else
+		sealed();
+}
+
+static void
+tls_done(uint32_t bad, const char *text, size_t len)
+{
+	if (bad != NO_ENTRY)
+		refuse_text(bad, STAGE_TLS, EINVAL, text, len);
+	else
+		bind_sockets();
+}
+
 static void
 resolved(void)
 {
 	const struct cred *c;
+	enum stage stage;
 	uint32_t entry;
 	uint32_t i;
 	int error;
@@ -81,11 +118,13 @@ resolved(void)
 			return;
 		}
 	}
-	error = socket_bind_all(parent.staged, parent.table, &entry);
+	error = tls_load(parent.staged, &entry, &stage);
 	if (error != 0)
-		refuse(entry, STAGE_SOCKET, error);
+		refuse(entry, stage, error);
+	else if (tls_wanted(parent.staged))
+		tls_check(parent.staged, tls_done);
 	else
-		sealed();
+		bind_sockets();
 }
 
 int
@@ -147,6 +186,7 @@ seal_rollback(void)
 	table_free(parent.table);
 	parent.table = parent.old;
 	parent.old = NULL;
+	children_tls();
 	snapshot_swap();
 	snapshot_drop();
 }

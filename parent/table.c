@@ -106,6 +106,7 @@ add_cred(
 static int
 check_entry(struct table *t, struct entry *e)
 {
+	struct tls_entry tls;
 	struct file_entry file;
 	struct spec spec;
 
@@ -121,6 +122,8 @@ check_entry(struct table *t, struct entry *e)
 		if (file_read(e, &file) == -1)
 			return -1;
 		return add_cred(t, e, file.user, file.user_len, 0);
+	case ENTRY_TLS:
+		return tls_read(e, &tls);
 	default:
 		return socket_check(e);
 	}
@@ -203,7 +206,7 @@ table_message(struct table *t, uint32_t type, struct wire_reader *r)
 	i = wire_get_u32(r);
 	kind = wire_get_u8(r);
 	if (r->failed || i != t->count || i >= MAX_ENTRIES ||
-	    t->partial != NULL || kind < ENTRY_SPEC || kind > ENTRY_SOCKET ||
+	    t->partial != NULL || kind < ENTRY_SPEC || kind > ENTRY_KIND_MAX ||
 	    t->bytes > MAX_TABLE_SIZE)
 		return -1;
 	if (type == IMSG_ENTRY_BEGIN) {

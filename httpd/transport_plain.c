@@ -1,0 +1,76 @@
+#include <sys/socket.h>
+
+#include <errno.h>
+
+#include "httpd.h"
+#include "transport.h"
+
+/* Bytes as they are: the worker of a configuration without TLS. */
+
+void
+transport_prepare(void)
+{
+}
+
+int
+transport_open(struct client *c)
+{
+	(void)c;
+	return 0;
+}
+
+int
+transport_handshake(struct client *c)
+{
+	(void)c;
+	return -1;
+}
+
+ssize_t
+transport_read(struct client *c, void *buf, size_t size)
+{
+	return recv(c->fd, buf, size, 0);
+}
+
+ssize_t
+transport_write(struct client *c, const void *data, size_t len)
+{
+	return send(c->fd, data, len, MSG_NOSIGNAL);
+}
+
+int
+transport_is_closed(struct client *c)
+{
+	char byte;
+	ssize_t n;
+
+	n = recv(c->fd, &byte, 1, MSG_PEEK);
+	return n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR);
+}
+
+void
+transport_end(struct client *c)
+{
+	(void)shutdown(c->fd, SHUT_WR);
+}
+
+void
+transport_free(struct client *c)
+{
+	(void)c;
+}
+
+const char *
+transport_certificate(struct client *c)
+{
+	(void)c;
+	return NULL;
+}
+
+/* It has nothing to do with TLS. */
+int
+transport_message(struct imsg *imsg)
+{
+	(void)imsg;
+	return -1;
+}

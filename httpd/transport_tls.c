@@ -1,0 +1,218 @@
+#include <sys/socket.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/imsg.h"
+#include "../common/log.h"
+#include "../common/wire.h"
+#include "httpd.h"
+#include "tls.h"
+#include "transport.h"
+
+/*
+ * Bytes through TLS: for connections of TCP; those of the Unix socket stay as
+ * they are.  New certificates are for new connections: libtls keeps those of
+ * an old one as long as it lives.
+ */
+
+static struct tls *server; /* NULL: none yet, nobody of TCP is served */
+static struct tls_files coming;
+
+void
+transport_prepare(void)
+{
+	/* Reads files, and makes what the sandbox forbids. */
+	if (tls_init() == -1)
+		fatalx("tls_init failed");
+}
+
+/* ---- certificates ----------------------------------------------------- */
+
+static int
+got_file(struct imsg *imsg)
+{
+	struct wire_reader r;
+	uint8_t flags;
+	uint8_t what;
+	int fd;
+
+	message_read(&r, imsg);
+	what = wire_get_u8(&r);
+	flags = wire_get_u8(&r);
+	fd = imsg_get_fd(imsg);
+	if (wire_end(&r) == -1 || fd == -1 || what < TLS_FILE_CERTIFICATE ||
+	    what > TLS_FILE_KEY || coming.file[what].data != NULL) {
+		if (fd != -1)
+			(void)close(fd);
+		return -1;
+	}
+	if (flags & TLS_FILE_REQUIRED)
+		coming.client_required = 1;
+	return tls_files_read(&coming, what, fd);
+}
+
+static void
+verdict(uint8_t blame, const char *why)
+{
+	struct wire w;
+
+	wire_init(&w);
+	wire_put_u8(&w, blame);
+	wire_put_str(&w, why);
+	(void)channel_send_wire(parent_channel, IMSG_TLS_VERDICT, 0, -1, &w);
+	wire_free(&w);
+}
+
+static int
+got_all(struct imsg *imsg)
+{
+	struct wire_reader r;
+	struct tls *next;
+	char why[400];
+	uint8_t blame;
+	uint8_t check;
+
+	message_read(&r, imsg);
+	check = wire_get_u8(&r);
+	if (wire_end(&r) == -1)
+		return -1;
+	if (check) {
+		(void)tls_files_check(&coming, &blame, why, sizeof(why));
+		tls_files_free(&coming);
+		verdict(blame, why);
+		return 0;
+	}
+	next = tls_files_server(&coming, &blame, why, sizeof(why));
+	tls_files_free(&coming);
+	if (next == NULL) {
+		/* They were good a moment ago: no memory, perhaps. */
+		log_warnx("TLS: %s", why);
+		return server == NULL ? -1 : 0;
+	}
+	tls_free(server);
+	server = next;
+	return 0;
+}
+
+int
+transport_message(struct imsg *imsg)
+{
+	return imsg_get_type(imsg) == IMSG_TLS_FILE ? got_file(imsg) :
+						      got_all(imsg);
+}
+
+/* ---- connections ------------------------------------------------------ */
+
+int
+transport_open(struct client *c)
+{
+	if (c->unix_socket)
+		return 0;
+	if (server == NULL || tls_accept_socket(server, &c->tls, c->fd) == -1)
+		return -1;
+	return 1;
+}
+
+int
+transport_handshake(struct client *c)
+{
+	int n;
+
+	n = tls_handshake(c->tls);
+	if (n == 0)
+		return 0;
+	if (n == TLS_WANT_POLLIN)
+		return 1;
+	if (n == TLS_WANT_POLLOUT)
+		return 2;
+	log_debug("TLS with %s: %s", c->from, tls_error(c->tls));
+	return -1;
+}
+
+ssize_t
+transport_read(struct client *c, void *buf, size_t size)
+{
+	ssize_t n;
+
+	if (c->tls == NULL)
+		return recv(c->fd, buf, size, 0);
+	n = tls_read(c->tls, buf, size);
+	if (n == TLS_WANT_POLLIN || n == TLS_WANT_POLLOUT) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (n < 0) {
+		errno = ECONNRESET;
+		return -1;
+	}
+	return n;
+}
+
+ssize_t
+transport_write(struct client *c, const void *data, size_t len)
+{
+	ssize_t n;
+
+	if (c->tls == NULL)
+		return send(c->fd, data, len, MSG_NOSIGNAL);
+	n = tls_write(c->tls, data, len);
+	if (n == TLS_WANT_POLLOUT) {
+		errno = EAGAIN;
+		return -1;
+	}
+	/* Nothing that it could want to read first: there is no
+	 * renegotiation. */
+	if (n < 0) {
+		errno = EPIPE;
+		return -1;
+	}
+	return n;
+}
+
+/* A closing peer says so in a record of its own before its end of file. */
+int
+transport_is_closed(struct client *c)
+{
+	struct tcp_info info;
+	socklen_t len;
+	char byte;
+	ssize_t n;
+
+	n = recv(c->fd, &byte, 1, MSG_PEEK);
+	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
+		return 1;
+	len = sizeof(info);
+	return c->tls != NULL && n > 0 &&
+	    getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	    info.tcpi_state != TCP_ESTABLISHED;
+}
+
+void
+transport_end(struct client *c)
+{
+	/* As far as it goes at once. */
+	if (c->tls != NULL)
+		(void)tls_close(c->tls);
+	(void)shutdown(c->fd, SHUT_WR);
+}
+
+void
+transport_free(struct client *c)
+{
+	tls_free(c->tls);
+}
+
+/* ---- who it is -------------------------------------------------------- */
+
+const char *
+transport_certificate(struct client *c)
+{
+	return c->tls != NULL && tls_peer_cert_provided(c->tls) ?
+	    tls_peer_cert_hash(c->tls) :
+	    NULL;
+}
