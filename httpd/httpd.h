@@ -108,11 +108,11 @@ void replica_command(const struct replica_process *, struct json *);
 /* ---- client.c: connections ------------------------------------------ */
 
 enum client_state {
-	CLIENT_HANDSHAKE, /* of TLS */
 	CLIENT_READING, /* a head, or between requests */
 	CLIENT_WAITING, /* an answer is on its way from elsewhere */
 	CLIENT_STREAMING,
 	CLIENT_CLOSING, /* written out, then closed */
+	CLIENT_HANDSHAKE, /* of TLS, before all of these */
 };
 
 struct stream;

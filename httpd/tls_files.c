@@ -23,8 +23,6 @@
 static const char *const file_names[] = {
     [TLS_FILE_CERTIFICATE] = "certificate",
     [TLS_FILE_CLIENT_CA] = "CA",
-    [TLS_FILE_CRL] = "list of revoked certificates",
-    [TLS_FILE_KEY] = "private key",
 };
 
 int
@@ -178,6 +176,32 @@ check_certificates(
 	return n == 0 ? 0 : -1;
 }
 
+/* One that has run out would refuse every client. */
+static int
+check_crl(const struct tls_files *files, char *why, size_t size)
+{
+	const struct tls_file_bytes *f;
+	const ASN1_TIME *next;
+	X509_CRL *crl;
+	BIO *bio;
+	int good;
+
+	f = &files->file[TLS_FILE_CRL];
+	bio = BIO_new_mem_buf(f->data, (int)f->len);
+	crl = bio == NULL ? NULL : PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL);
+	BIO_free(bio);
+	next = crl == NULL ? NULL : X509_CRL_get0_nextUpdate(crl);
+	good = crl != NULL && (next == NULL || X509_cmp_current_time(next) > 0);
+	if (!good)
+		(void)strlcpy(why,
+		    crl == NULL ?
+			"holds no list of revoked certificates in PEM format" :
+			"the list of revoked certificates is out of date",
+		    size);
+	X509_CRL_free(crl);
+	return good ? 0 : -1;
+}
+
 /* A key with a passphrase is none: nobody is there to type it. */
 static int
 no_passphrase(char *buf, int size, int writing, void *arg)
@@ -239,6 +263,10 @@ tls_files_check(
 	if (n == 0 && files->file[TLS_FILE_CLIENT_CA].data != NULL) {
 		*blame = TLS_FILE_CLIENT_CA;
 		n = check_certificates(files, *blame, why, size);
+	}
+	if (n == 0 && files->file[TLS_FILE_CRL].data != NULL) {
+		*blame = TLS_FILE_CRL;
+		n = check_crl(files, why, size);
 	}
 	if (n == 0) {
 		*blame = TLS_FILE_KEY;
