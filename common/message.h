@@ -53,9 +53,10 @@ enum imsg_type {
 	 * A line for the log; the parent forwards to the manager, or writes
 	 * to standard error while there is none. */
 	IMSG_LOG,
-	/* parent → child, fd: u8 role of the peer, u32 instance.  A channel
-	 * to another program; replaces an earlier one of that role and
-	 * instance. */
+	/* parent → child, fd: u8 role of the peer, u32 instance (of a
+	 * manager: 1 if it comes from a reload: what the last one was asked
+	 * and has not answered can be asked again).  A channel to another
+	 * program; replaces an earlier one of that role and instance. */
 	IMSG_PEER,
 	/* parent → relay (read-write), httpd (read-only), fd: u32 count.
 	 * The memfd of stream cells, see stream.h. */

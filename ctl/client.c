@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "transport.h"
 
 /* Requests: each on a connection of its own. */
 
@@ -16,17 +17,17 @@
 #define LONG_SECONDS 3600 /* of one poll(2) */
 
 static int
-send_all(int fd, const char *p, size_t len)
+send_all(struct client *c, const char *p, size_t len)
 {
 	struct pollfd pfd;
 	ssize_t n;
 
 	while (len > 0) {
-		n = send(fd, p, len, MSG_NOSIGNAL);
+		n = transport_write(c, p, len);
 		if (n == -1 && errno != EAGAIN && errno != EINTR)
 			return -1;
 		if (n == -1) {
-			pfd.fd = fd;
+			pfd.fd = c->fd;
 			pfd.events = POLLOUT;
 			if (poll(&pfd, 1, CONNECT_SECONDS * 1000) == 0) {
 				errno = ETIMEDOUT;
@@ -40,11 +41,59 @@ send_all(int fd, const char *p, size_t len)
 	return 0;
 }
 
+/*
+ * "Authorization: Bearer TOKEN\r\n", or ""; to be freed.  NULL: complained.
+ * A token is never an argument: ps(1) shows these to everybody.
+ */
+static char *
+authorization(void)
+{
+	const char *token;
+	char line[512];
+	FILE *f;
+
+	token = environment("MUSTER_TOKEN");
+	if (options.token_file != NULL) {
+		f = fopen(options.token_file, "re");
+		if (f == NULL || fgets(line, sizeof(line), f) == NULL) {
+			complain("%s: %s", options.token_file,
+			    f == NULL ? reason(errno) : "holds no token");
+			if (f != NULL)
+				(void)fclose(f);
+			return NULL;
+		}
+		(void)fclose(f);
+		line[strcspn(line, "\r\n")] = '\0';
+		token = line;
+	}
+	if (token == NULL || token[0] == '\0')
+		return xstrdup("");
+	if (token[strspn(token,
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		"0123456789-._~+/=")] != '\0') {
+		complain("this is no token");
+		return NULL;
+	}
+	return xasprintf("Authorization: Bearer %s\r\n", token);
+}
+
+/* What an address is called in Host. */
+static const char *
+host_text(void)
+{
+	const char *url;
+
+	url = endpoint_text();
+	if (url[0] == '/')
+		return "localhost";
+	return strstr(url, "://") + 3;
+}
+
 int
 client_open(struct client *c, const char *method, const char *target,
     const char *accept)
 {
-	const char *url;
+	char *bearer;
 	char *head;
 	int error;
 	int n;
@@ -53,21 +102,32 @@ client_open(struct client *c, const char *method, const char *target,
 	c->ended = 0;
 	c->lost = 0;
 	c->why = NULL;
+	c->tls = NULL;
 	http_begin(&c->http);
-	c->fd = endpoint_connect(&endpoint);
-	if (c->fd == -1)
+	c->fd = -1;
+	errno = 0;
+	bearer = authorization();
+	if (bearer == NULL)
 		return -1;
-	url = endpoint_text();
+	c->fd = endpoint_connect(&endpoint);
+	if (c->fd == -1 || transport_begin(c) == -1) {
+		error = errno;
+		client_close(c);
+		free(bearer);
+		errno = error;
+		return -1;
+	}
 	head = xasprintf("%s %s HTTP/1.1\r\n"
 			 "Host: %s\r\n"
 			 "User-Agent: musterctl/" MUSTER_VERSION "\r\n"
 			 "Accept: %s\r\n"
+			 "%s"
 			 "Connection: close\r\n\r\n",
-	    method, target,
-	    url[0] == '/' ? "localhost" : url + strlen("http://"), accept);
-	n = send_all(c->fd, head, strlen(head));
+	    method, target, host_text(), accept, bearer);
+	n = send_all(c, head, strlen(head));
 	error = errno;
 	free(head);
+	free(bearer);
 	/* What it answered before it hung up counts. */
 	if (n == 0 || error == EPIPE || error == ECONNRESET)
 		return 0;
@@ -79,8 +139,10 @@ client_open(struct client *c, const char *method, const char *target,
 void
 client_close(struct client *c)
 {
-	if (c->fd != -1)
-		(void)close(c->fd);
+	if (c->fd == -1)
+		return;
+	transport_end(c);
+	(void)close(c->fd);
 	c->fd = -1;
 }
 
@@ -92,7 +154,7 @@ client_fill(struct client *c)
 	if (c->off < c->len)
 		return 1;
 	c->off = c->len = 0;
-	n = read(c->fd, c->in, sizeof(c->in));
+	n = transport_read(c, c->in, sizeof(c->in));
 	if (n > 0) {
 		c->len = (size_t)n;
 		return 1;

@@ -82,12 +82,19 @@ struct options {
 	const char *file;
 	const char *socket;
 	const char *url;
+	const char *cacert; /* files of TLS, or NULL */
+	const char *cert;
+	const char *key;
+	const char *token_file;
+	const char *scope; /* of `token` */
+	char **argv; /* the whole command line */
 	double timeout; /* seconds; negative: none was given */
 	long long lines; /* of logs; LINES_* */
 	enum color_when color;
 	enum wait_for wait_for;
 	enum progress_kind progress;
 	int has_for;
+	int role; /* of `token`: 0 read, 1 operate, 2 admin */
 	int json;
 	int quiet;
 	int help;
@@ -127,6 +134,7 @@ struct verb {
 #define VERB_RESTART 2U
 #define VERB_SHUTDOWN 4U
 #define VERB_WAIT 8U
+#define VERB_TOKEN 16U
 
 struct option_entry {
 	const char *name; /* without the dashes */
@@ -318,6 +326,7 @@ struct endpoint {
 	char host[256];
 	char port[8];
 	char *file; /* configuration that leads here, or NULL */
+	int tls; /* https:// */
 	int guarded; /* only if no other user can have put it there */
 };
 
@@ -350,6 +359,7 @@ struct client {
 	const char *why; /* a text for people when something failed */
 	size_t off; /* of unread bytes in `in` */
 	size_t len;
+	struct tls *tls; /* NULL: bytes as they are */
 	int fd; /* -1: not open */
 	int ended; /* the whole answer was taken */
 	int lost; /* the connection was, before that */
@@ -550,6 +560,7 @@ int verb_logs(int argc, char **argv);
 int verb_wait(int argc, char **argv);
 int verb_shutdown(int argc, char **argv);
 int verb_validate(int argc, char **argv);
+int verb_token(int argc, char **argv);
 int verb_test(int argc, char **argv);
 int verb_info(int argc, char **argv);
 int verb_completion(int argc, char **argv);

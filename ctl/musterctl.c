@@ -39,6 +39,17 @@ finish(int code)
 	return code == CTL_OK ? CTL_FAILED : code;
 }
 
+/* options_parse() moves them about. */
+static char **
+copy_words(int argc, char **argv)
+{
+	char **copy;
+
+	copy = xreallocarray(NULL, (size_t)argc + 1, sizeof(*copy));
+	memcpy(copy, argv, ((size_t)argc + 1) * sizeof(*copy));
+	return copy;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -50,6 +61,7 @@ main(int argc, char **argv)
 	text_locale();
 	if (argc == 0)
 		return CTL_USAGE;
+	options.argv = copy_words(argc, argv);
 	v = options_parse(&argc, &argv);
 	terminal_init();
 	if (argc == -1)

@@ -29,6 +29,12 @@ enum option_id {
 	OPTION_TIMEOUT,
 	OPTION_PROGRESS,
 	OPTION_FOR,
+	OPTION_CACERT,
+	OPTION_CERT,
+	OPTION_KEY,
+	OPTION_TOKEN_FILE,
+	OPTION_ROLE,
+	OPTION_SCOPE,
 };
 
 struct options options = {.timeout = -1, .lines = LINES_DEFAULT};
@@ -96,6 +102,15 @@ const struct verb verbs[] = {{.name = "status",
 	.least = 1,
 	.most = -1,
 	.run = verb_test},
+    {.name = "token",
+	.synopsis = "NAME",
+	.help = "make a token, and its line for http.tokens",
+	.argument = ARGUMENT_TEXT,
+	.bit = VERB_TOKEN,
+	.least = 1,
+	.most = 1,
+	.has_json = 1,
+	.run = verb_token},
     {.name = "completion",
 	.synopsis = "bash|zsh|fish",
 	.help = "print a completion script for a shell",
@@ -134,8 +149,28 @@ const struct option_entry option_table[] = {
 	.letter = 'H',
 	.name = "host",
 	.value = "URL",
-	.help = "the instance at http://HOST[:PORT], unix:///PATH",
+	.help = "the instance at http[s]://HOST[:PORT], unix:///PATH",
 	.argument = ARGUMENT_TEXT},
+    {.id = OPTION_CACERT,
+	.name = "cacert",
+	.value = "FILE",
+	.help = "https: the CA that certifies musterd (the system's)",
+	.argument = ARGUMENT_FILE},
+    {.id = OPTION_CERT,
+	.name = "cert",
+	.value = "FILE",
+	.help = "https: our certificate",
+	.argument = ARGUMENT_FILE},
+    {.id = OPTION_KEY,
+	.name = "key",
+	.value = "FILE",
+	.help = "https: its private key (the same file)",
+	.argument = ARGUMENT_FILE},
+    {.id = OPTION_TOKEN_FILE,
+	.name = "token-file",
+	.value = "FILE",
+	.help = "the token to show (the variable MUSTER_TOKEN)",
+	.argument = ARGUMENT_FILE},
     {.id = OPTION_JSON,
 	.name = "json",
 	.help = "JSON: one document, or an object a line (logs)"},
@@ -201,14 +236,27 @@ const struct option_entry option_table[] = {
 	.argument = ARGUMENT_WORD,
 	.words = "auto tty plain json quiet",
 	.verbs = VERB_RESTART},
+    {.id = OPTION_ROLE,
+	.name = "role",
+	.value = "ROLE",
+	.help = "what it may do: read (default), operate or admin",
+	.argument = ARGUMENT_WORD,
+	.words = "read operate admin",
+	.verbs = VERB_TOKEN},
+    {.id = OPTION_SCOPE,
+	.name = "scope",
+	.value = "LIST",
+	.help = "sessions or SESSION.JOBs, with commas (everything)",
+	.argument = ARGUMENT_TEXT,
+	.verbs = VERB_TOKEN},
     {.name = NULL}};
 
 /* What API.md knows and this version does not. */
 static const char *const other_verbs[] = {"attach", "commit", "events",
     "explain", "get", "jobs", "kill", "load", "manage", "reload", "run",
     "scale", "schema", "send", "sessions", "show", "signal", "sockets", "start",
-    "stats", "stop", "stopall", "tail", "token", "top", "unload", "update",
-    "upgrade", "values"};
+    "stats", "stop", "stopall", "tail", "top", "unload", "update", "upgrade",
+    "values"};
 
 const struct verb *
 verb_find(const char *name)
@@ -295,6 +343,8 @@ set_word(const struct option_entry *o, const char *value)
 		options.color = (enum color_when)i;
 	else if (o->id == OPTION_PROGRESS)
 		options.progress = kinds[i];
+	else if (o->id == OPTION_ROLE)
+		options.role = i;
 	else {
 		options.wait_for = (enum wait_for)i;
 		options.has_for = 1;
@@ -338,6 +388,21 @@ set_value(const struct option_entry *o, const char *value)
 		return 0;
 	case OPTION_HOST:
 		options.url = value;
+		return 0;
+	case OPTION_CACERT:
+		options.cacert = value;
+		return 0;
+	case OPTION_CERT:
+		options.cert = value;
+		return 0;
+	case OPTION_KEY:
+		options.key = value;
+		return 0;
+	case OPTION_TOKEN_FILE:
+		options.token_file = value;
+		return 0;
+	case OPTION_SCOPE:
+		options.scope = value;
 		return 0;
 	case OPTION_LINES:
 		return set_lines(value);

@@ -17,6 +17,7 @@
 #include <bsd/string.h>
 
 #include "ctl.h"
+#include "transport.h"
 
 /*
  * Which musterd is meant, and a connection to it.  One instance is one
@@ -245,13 +246,14 @@ const char *
 endpoint_text(void)
 {
 	static char text[sizeof(endpoint.host) + sizeof(endpoint.port) + 16];
+	int is_v6;
 
 	if (endpoint.path[0] != '\0')
 		return endpoint.path;
-	(void)snprintf(text, sizeof(text),
-	    strchr(endpoint.host, ':') == NULL ? "http://%s:%s" :
-						 "http://[%s]:%s",
-	    endpoint.host, endpoint.port);
+	is_v6 = strchr(endpoint.host, ':') != NULL;
+	(void)snprintf(text, sizeof(text), "http%s://%s%s%s:%s",
+	    endpoint.tls ? "s" : "", is_v6 ? "[" : "", endpoint.host,
+	    is_v6 ? "]" : "", endpoint.port);
 	return text;
 }
 
@@ -260,6 +262,8 @@ unreachable(int error, int loud)
 {
 	char *file;
 
+	if (error == 0) /* it was told why */
+		return CTL_FAILED;
 	if (error == EACCES || error == EPERM) {
 		if (loud)
 			complain("%s: %s", endpoint_text(), reason(error));
@@ -336,6 +340,9 @@ endpoint_parse(struct endpoint *e, const char *url)
 	memset(e, 0, sizeof(*e));
 	if (strncmp(url, "http://", 7) == 0)
 		return parse_host(e, url + 7);
+	e->tls = strncmp(url, "https://", 8) == 0;
+	if (e->tls)
+		return parse_host(e, url + 8);
 	if (strncmp(url, "unix:///", 8) != 0)
 		return -1;
 	url += 7;
@@ -502,9 +509,12 @@ locate(int loud)
 	}
 	if (options.url != NULL) {
 		if (endpoint_parse(&endpoint, options.url) == 0)
-			return CTL_OK;
+			return !endpoint.tls || transport_secure() == 0 ?
+			    CTL_OK :
+			    CTL_FAILED;
 		if (loud)
-			complain("%s: want http://HOST[:PORT] or unix:///PATH",
+			complain("%s: want http[s]://HOST[:PORT] or "
+				 "unix:///PATH",
 			    options.url);
 		return CTL_USAGE;
 	}

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <bsd/string.h>
+
 #include "../common/component.h"
 #include "../common/imsg.h"
 #include "../common/log.h"
@@ -22,6 +24,7 @@
 
 #define DESCRIPTORS 512
 #define MAX_REQUESTS 4096
+#define PATIENCE 2 /* seconds for a new manager to come */
 
 struct event_base *base;
 struct channel *parent_channel;
@@ -33,42 +36,63 @@ uint32_t ncells;
 static uint32_t last_request;
 static struct client *requests[MAX_REQUESTS]; /* by id modulo */
 
+static struct event patience; /* for a new manager */
+
 /* ---- requests to the manager ------------------------------------------ */
 
-int
-manager_request(struct client *c, enum request_op op, const char *argument,
-    void (*answer)(struct client *, const struct answer *))
+static void
+wait_for_manager(void)
+{
+	const struct timeval tv = {PATIENCE, 0};
+
+	(void)evtimer_add(&patience, &tv);
+}
+
+static void
+ask(struct client *c)
 {
 	struct wire w;
 	char who[160];
-	unsigned int tries;
-	int sent;
 
-	if (manager_channel == NULL)
-		return -1;
-	for (tries = 0; tries < MAX_REQUESTS; tries++)
-		if (requests[++last_request % MAX_REQUESTS] == NULL)
-			break;
-	if (tries == MAX_REQUESTS)
-		return -1;
 	wire_init(&w);
-	wire_put_u8(&w, (uint8_t)op);
+	wire_put_u8(&w, c->op);
 	wire_put_i64(&w, c->uid);
 	wire_put_u8(&w, c->role);
 	access_who(c, who, sizeof(who));
 	wire_put_str(&w, who);
 	wire_put_str(&w, c->from);
-	wire_put_str(&w, argument);
+	wire_put_str(&w, c->argument);
 	wire_put_str(&w, "");
-	sent = channel_send_wire(
-	    manager_channel, IMSG_REQUEST, last_request, -1, &w);
+	/* If it fails the manager is lost, and there will be another. */
+	(void)channel_send_wire(
+	    manager_channel, IMSG_REQUEST, c->request, -1, &w);
 	wire_free(&w);
-	if (sent == -1)
+	c->asked = 1;
+}
+
+int
+manager_request(struct client *c, enum request_op op, const char *argument,
+    void (*answer)(struct client *, const struct answer *))
+{
+	unsigned int tries;
+
+	for (tries = 0; tries < MAX_REQUESTS; tries++)
+		if (requests[++last_request % MAX_REQUESTS] == NULL)
+			break;
+	if (tries == MAX_REQUESTS ||
+	    strlcpy(c->argument, argument, sizeof(c->argument)) >=
+		sizeof(c->argument))
 		return -1;
 	requests[last_request % MAX_REQUESTS] = c;
 	c->request = last_request;
+	c->op = (uint8_t)op;
+	c->asked = 0;
 	c->answer = answer;
 	c->state = CLIENT_WAITING;
+	if (manager_channel != NULL)
+		ask(c);
+	else if (!evtimer_pending(&patience, NULL))
+		wait_for_manager();
 	return 0;
 }
 
@@ -132,16 +156,46 @@ manager_message(struct channel *channel, struct imsg *imsg, void *arg)
 static void
 manager_lost(struct channel *channel, const char *why, void *arg)
 {
-	unsigned int i;
-
 	(void)arg;
 	log_debug("manager: %s", why);
 	if (manager_channel == channel)
 		manager_channel = NULL;
 	channel_free(channel);
+	wait_for_manager();
+}
+
+static void
+patience_cb(int fd, short events, void *arg)
+{
+	unsigned int i;
+
+	(void)fd;
+	(void)events;
+	(void)arg;
 	for (i = 0; i < MAX_REQUESTS; i++)
 		if (requests[i] != NULL)
 			answered(requests[i], NULL);
+}
+
+/*
+ * What no manager has got yet is asked of this one; and after a reload what
+ * the last one did not answer: the new one goes on with its work.  After a
+ * crash nobody knows what was done.
+ */
+static void
+manager_came(int reloaded)
+{
+	unsigned int i;
+
+	(void)evtimer_del(&patience);
+	for (i = 0; i < MAX_REQUESTS; i++) {
+		if (requests[i] == NULL)
+			continue;
+		if (reloaded || !requests[i]->asked)
+			ask(requests[i]);
+		else
+			answered(requests[i], NULL);
+	}
 }
 
 static void
@@ -158,12 +212,13 @@ static int
 got_peer(struct imsg *imsg)
 {
 	struct wire_reader r;
+	uint32_t number;
 	uint8_t role;
 	int fd;
 
 	message_read(&r, imsg);
 	role = wire_get_u8(&r);
-	(void)wire_get_u32(&r);
+	number = wire_get_u32(&r);
 	fd = imsg_get_fd(imsg);
 	if (wire_end(&r) == -1 || fd == -1 ||
 	    (role != ROLE_MANAGER && role != ROLE_RELAY)) {
@@ -182,6 +237,8 @@ got_peer(struct imsg *imsg)
 		manager_lost(manager_channel, "replaced", NULL);
 	manager_channel =
 	    channel_new(base, fd, 0, manager_message, manager_lost, NULL);
+	if (manager_channel != NULL)
+		manager_came(number != 0);
 	return 0;
 }
 
@@ -268,6 +325,7 @@ ready(struct component *component)
 {
 	base = component->base;
 	parent_channel = component->parent;
+	(void)evtimer_assign(&patience, base, patience_cb, NULL);
 }
 
 int

@@ -147,6 +147,9 @@ struct client {
 	size_t out_size;
 	int64_t head_deadline; /* monotonic seconds, 0 none */
 	uint32_t request; /* id at the manager while waiting */
+	uint8_t op; /* enum request_op of it */
+	uint8_t asked; /* a manager has got it */
+	char argument[32];
 	void (*answer)(struct client *, const struct answer *);
 	struct stream *stream;
 	struct http_request req;
@@ -280,7 +283,8 @@ extern struct channel *relay_channel;
 extern const struct stream_cell *cells;
 extern uint32_t ncells;
 
-/* Asks the manager; the client waits.  -1: there is none. */
+/* Asks the manager, or the next one when it is being replaced; the client
+ * waits.  -1: too many are waiting. */
 int manager_request(struct client *, enum request_op, const char *argument,
     void (*)(struct client *, const struct answer *));
 void manager_forget(struct client *);

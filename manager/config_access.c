@@ -194,7 +194,7 @@ add_principal(
 	memset(p, 0, sizeof(*p));
 	p->name = config_strdup(l->config, n->key);
 	config_group(l, &group_principal, p, n);
-	if (p->role == ACCESS_NONE)
+	if (doc_get(n, "role") == NULL)
 		config_error(l, n, "want a role");
 	else if (p->nhashes != 1)
 		config_error(l, n, "want token or certificate");
@@ -262,10 +262,12 @@ config_check_access(struct loader *l, const struct doc_node *n)
 	if (!h->enabled || h->insecure || address_is_loopback(h->address))
 		return;
 	known = h->has_tokens || h->tls.client_ca != NULL;
-	if (!h->tls.enabled || !known)
-		config_error(l, n,
-		    "%s is not a loopback address: that wants tls%s%s (or "
-		    "insecure: true)",
-		    h->address, h->tls.enabled ? "" : " and",
-		    known ? "" : " tokens or a client-ca");
+	if (h->tls.enabled && known)
+		return;
+	config_error(l, n,
+	    "%s is not a loopback address: that wants %s%s%s (or insecure: "
+	    "true)",
+	    h->address, h->tls.enabled ? "" : "tls",
+	    h->tls.enabled || known ? "" : " and ",
+	    known ? "" : "tokens or a client-ca");
 }

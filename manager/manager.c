@@ -366,8 +366,12 @@ got_peer(struct imsg *imsg)
 		w->fed = 0;
 		w->channel = channel_new(
 		    mgr.base, fd, 0, worker_message, worker_lost, w);
-		if (w->channel != NULL && mgr.phase >= PHASE_LAUNCHING)
+		if (w->channel == NULL)
+			return 0;
+		if (mgr.phase >= PHASE_LAUNCHING)
 			feed_worker(instance);
+		else /* nothing can be answered yet */
+			channel_pause(w->channel);
 		return 0;
 	default:
 		break;
@@ -707,8 +711,10 @@ world(struct imsg *imsg)
 	if (imsg_get_type(imsg) != IMSG_WORLD_END)
 		return 0;
 	for (i = 0; i < MAX_WORKERS; i++)
-		if (mgr.workers[i].channel != NULL)
+		if (mgr.workers[i].channel != NULL) {
 			feed_worker(i);
+			channel_resume(mgr.workers[i].channel);
+		}
 	return 0;
 }
 

@@ -203,6 +203,9 @@ request_message(unsigned int worker, struct imsg *imsg)
 	(void)wire_get_view(&in, MAX_BLOB_SIZE, &(size_t){0});
 	if (wire_end(&in) == -1)
 		return -1;
+	/* It may take its time until the audit tells how it has ended. */
+	log_info("request %u from %s (uid %lld): %s", r.op, r.from,
+	    (long long)r.uid, r.argument);
 	switch (r.op) {
 	case REQUEST_RESTART_PROCESS:
 		if (r.role < ACCESS_OPERATE)

@@ -162,7 +162,8 @@ introduce(struct child *to, const struct child *peer, int fd)
 
 	w = message();
 	wire_put_u8(w, peer->role);
-	wire_put_u32(w, peer->instance);
+	wire_put_u32(w,
+	    peer->role == ROLE_MANAGER ? parent.old != NULL : peer->instance);
 	send_wire(to, IMSG_PEER, 0, fd);
 }
 

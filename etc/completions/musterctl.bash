@@ -28,11 +28,17 @@ _musterctl_takes_value() {
 	*:-f | *:--file) return 0 ;;
 	*:-s | *:--socket) return 0 ;;
 	*:-H | *:--host) return 0 ;;
+	*:--cacert) return 0 ;;
+	*:--cert) return 0 ;;
+	*:--key) return 0 ;;
+	*:--token-file) return 0 ;;
 	*:--color) return 0 ;;
 	logs:-n | logs:--lines) return 0 ;;
 	wait:--for) return 0 ;;
 	restart:--timeout | wait:--timeout | shutdown:--timeout) return 0 ;;
 	restart:--progress) return 0 ;;
+	token:--role) return 0 ;;
+	token:--scope) return 0 ;;
 	esac
 	return 1
 }
@@ -44,11 +50,17 @@ _musterctl_value() {
 	*:-f | *:--file) _musterctl_files ;;
 	*:-s | *:--socket) _musterctl_files ;;
 	*:-H | *:--host) ;;
+	*:--cacert) _musterctl_files ;;
+	*:--cert) _musterctl_files ;;
+	*:--key) _musterctl_files ;;
+	*:--token-file) _musterctl_files ;;
 	*:--color) _musterctl_words 'auto always never' ;;
 	logs:-n | logs:--lines) ;;
 	wait:--for) _musterctl_words 'verified running stopped exit' ;;
 	restart:--timeout | wait:--timeout | shutdown:--timeout) ;;
 	restart:--progress) _musterctl_words 'auto tty plain json quiet' ;;
+	token:--role) _musterctl_words 'read operate admin' ;;
+	token:--scope) ;;
 	*) return 1 ;;
 	esac
 	return 0
@@ -59,7 +71,7 @@ _musterctl_arguments() {
 	status | ps | restart | logs | wait) _musterctl_names ;;
 	validate) _musterctl_files ;;
 	completion) _musterctl_words 'bash zsh fish' ;;
-	help) _musterctl_words 'status ps restart logs wait shutdown info validate test completion help' ;;
+	help) _musterctl_words 'status ps restart logs wait shutdown info validate test token completion help' ;;
 	esac
 }
 
@@ -70,8 +82,9 @@ _musterctl_options() {
 	logs) own=' --follow -f --lines -n --stderr' ;;
 	wait) own=' --for --timeout' ;;
 	shutdown) own=' --no-wait --timeout' ;;
+	token) own=' --role --scope' ;;
 	esac
-	_musterctl_words " --file -f --socket -s --host -H --json --quiet -q --color --help -h --version -V$own"
+	_musterctl_words " --file -f --socket -s --host -H --cacert --cert --key --token-file --json --quiet -q --color --help -h --version -V$own"
 }
 
 _musterctl() {
@@ -114,7 +127,7 @@ _musterctl() {
 	elif [[ -n $verb ]]; then
 		_musterctl_arguments "$verb"
 	else
-		_musterctl_words 'status ps restart logs wait shutdown info validate test completion help'
+		_musterctl_words 'status ps restart logs wait shutdown info validate test token completion help'
 	fi
 }
 

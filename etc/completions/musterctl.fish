@@ -12,7 +12,7 @@ function __musterctl_verb
 			continue
 		end
 		switch $word
-			case --file -f --socket -s --host -H --color --lines -n --for --timeout --progress
+			case --file -f --socket -s --host -H --cacert --cert --key --token-file --color --lines -n --for --timeout --progress --role --scope
 				set skip 1
 			case '-*'
 				continue
@@ -44,7 +44,11 @@ end
 complete -c musterctl -f
 complete -c musterctl -n 'not __musterctl_verb logs' -s f -l file -r -F -d 'the instance of this configuration file'
 complete -c musterctl -s s -l socket -r -F -d 'the instance on this Unix socket'
-complete -c musterctl -s H -l host -x -d 'the instance at http://HOST[:PORT], unix:///PATH'
+complete -c musterctl -s H -l host -x -d 'the instance at http[s]://HOST[:PORT], unix:///PATH'
+complete -c musterctl -l cacert -r -F -d 'https: the CA that certifies musterd (the system's)'
+complete -c musterctl -l cert -r -F -d 'https: our certificate'
+complete -c musterctl -l key -r -F -d 'https: its private key (the same file)'
+complete -c musterctl -l token-file -r -F -d 'the token to show (the variable MUSTER_TOKEN)'
 complete -c musterctl -l json -d 'JSON: one document, or an object a line (logs)'
 complete -c musterctl -s q -l quiet -d 'no notes, and no results but the exit code'
 complete -c musterctl -l color -x -a 'auto always never' -d 'colours: auto, always or never'
@@ -77,7 +81,10 @@ complete -c musterctl -n 'not __musterctl_verb' -a validate -d 'check a configur
 complete -c musterctl -n '__musterctl_verb validate' -F
 complete -c musterctl -n 'not __musterctl_verb' -a test -d 'run a command between start and end of all'
 complete -c musterctl -n '__musterctl_verb test' -a '(__fish_complete_subcommand --commandline)' -F
+complete -c musterctl -n 'not __musterctl_verb' -a token -d 'make a token, and its line for http.tokens'
+complete -c musterctl -n '__musterctl_verb token' -l role -x -a 'read operate admin' -d 'what it may do: read (default), operate or admin'
+complete -c musterctl -n '__musterctl_verb token' -l scope -x -d 'sessions or SESSION.JOBs, with commas (everything)'
 complete -c musterctl -n 'not __musterctl_verb' -a completion -d 'print a completion script for a shell'
 complete -c musterctl -n '__musterctl_verb completion' -a 'bash zsh fish'
 complete -c musterctl -n 'not __musterctl_verb' -a help -d 'print this, or the help of a verb'
-complete -c musterctl -n '__musterctl_verb help' -a 'status ps restart logs wait shutdown info validate test completion help'
+complete -c musterctl -n '__musterctl_verb help' -a 'status ps restart logs wait shutdown info validate test token completion help'

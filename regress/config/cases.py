@@ -283,8 +283,8 @@ REJECTED = {
              "http.port: want a number 0-65535, got 70000", 1),
     "port, text": (top(http={"port": "http"}),
                    'http.port: want a number 0-65535, got string "http"', 1),
-    "a foreign address": (top(http={"address": "0.0.0.0"}),
-                          "0.0.0.0 is not a loopback address: that needs TLS"),
+    "a foreign address": (top(http={"address": "0.0.0.0", "enabled": True}),
+                          "0.0.0.0 is not a loopback address: that wants tls"),
     "no address": (top(http={"address": "example.org"}),
                    'want a numeric address, got "example.org"'),
     "workers": (top(http={"workers": 0}), "want a number 1-16, got 0"),
@@ -306,9 +306,8 @@ REJECTED = {
     # --- not in this version ---
     **{f"later: {where}": (document, f"{where}: not available in this version"
                            ": ") for where, document in {
-        "http.tls": top(http={"tls": {}}),
-        "http.tokens": top(http={"tokens": "file"}),
-        "http.insecure": top(http={"insecure": True}),
+        "http.tls.key-holder": top(http={"tls": {
+            "certificate": "c", "key": "k", "key-holder": True}}),
         "papa": top(papa={}),
         "user": top(user="_muster"),
         "allow-load": top(allow_load=True),

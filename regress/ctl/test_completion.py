@@ -14,9 +14,10 @@ FILES = {"bash": "musterctl.bash", "zsh": "_musterctl",
          "fish": "musterctl.fish"}
 FOLDER = harness.ROOT / "etc/completions"
 VERBS = ["completion", "help", "info", "logs", "ps", "restart", "shutdown",
-         "status", "test", "validate", "wait"]
-GLOBAL = ["--color", "--file", "--help", "--host", "--json", "--quiet",
-          "--socket", "--version", "-H", "-V", "-f", "-h", "-q", "-s"]
+         "status", "test", "token", "validate", "wait"]
+GLOBAL = ["--cacert", "--cert", "--color", "--file", "--help", "--host",
+          "--json", "--key", "--quiet", "--socket", "--token-file",
+          "--version", "-H", "-V", "-f", "-h", "-q", "-s"]
 
 
 @pytest.mark.parametrize("shell", FILES)
@@ -57,7 +58,9 @@ CASES = [
     ([""], VERBS),
     (["st"], ["status"]),
     (["-"], GLOBAL),
-    (["--c"], ["--color"]),
+    (["--c"], ["--cacert", "--cert", "--color"]),
+    (["--cacert", "some"], ["some file"]),
+    (["token", "x", "--role", "o"], ["operate"]),
     (["--color", ""], ["always", "auto", "never"]),
     (["--color", "a"], ["always", "auto"]),
     (["--json", "w"], ["wait"]),

@@ -186,7 +186,7 @@ def test_unix_url(ctl, fake):
 
 
 @pytest.mark.parametrize("url", [
-    "", "x", "ftp://x", "https://localhost", "http://", "http:///x",
+    "", "x", "ftp://x", "https://", "http://", "http:///x",
     "http://h:0", "http://h:65536", "http://h:x", "http://h:", "http://h/x",
     "http://u@h", "http://h?x", "http://h#x", "http://[::1", "http://[]:1",
     "http://[::1]x", "http://h:1x", "http://h:+1", "unix://x", "unix:x",
@@ -194,7 +194,7 @@ def test_unix_url(ctl, fake):
 def test_malformed_urls(ctl, url):
     r = ctl.bare("-H", url, "info")
     assert (r.returncode, r.stdout) == (2, "")
-    assert "want http://HOST[:PORT] or unix:///PATH" in r.stderr
+    assert "want http[s]://HOST[:PORT] or unix:///PATH" in r.stderr
 
 
 # --- -f, and the current directory ---

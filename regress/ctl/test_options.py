@@ -77,7 +77,7 @@ def test_nothing(ctl):
 
 @pytest.mark.parametrize("verb", [
     "start", "stop", "scale", "load", "events", "top", "reload", "upgrade",
-    "run", "send", "signal", "schema", "explain", "token", "sessions",
+    "run", "send", "signal", "schema", "explain", "sessions",
     "unload", "jobs", "get", "update", "stopall", "manage", "commit", "stats",
     "show", "values", "sockets"])
 def test_not_yet(ctl, verb):

@@ -1,4 +1,4 @@
-/* sources: ctl/socket.c ctl/text.c ctl/say.c ctl/words.c */
+/* sources: ctl/transport_plain.c ctl/socket.c ctl/text.c ctl/say.c ctl/words.c */
 /* libs: bsd jansson cmocka */
 #include <sys/types.h>
 

@@ -1,0 +1,307 @@
+"""Bearer tokens: roles, scopes, what is told of them, and what is refused."""
+
+import hashlib
+import http.client
+import json
+import re
+import signal
+import subprocess
+
+import pytest
+
+from certificates import Authority
+from harness import MUSTERCTL, job, wait_for
+
+KEEP = {"keep_alive": True, "graceful_time": 2}
+JOBS = {"web": job("sleep", "1000"), "db": job("sleep", "1001"),
+        "webby": job("sleep", "1002")}
+NOBODY = 65534
+
+
+def entry(token, role, **more):
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    return {"role": role, "token": f"SHA256:{digest}", **more}
+
+
+TOKENS = {
+    "reader": entry("muster_r", "read"),
+    "ci": entry("muster_o", "operate"),
+    "boss": entry("muster_a", "admin"),
+    "web-only": entry("muster_w", "admin", scope=["default.web"]),
+    "all-of-it": entry("muster_s", "admin", scope=["default"]),
+    "elsewhere": entry("muster_e", "admin", scope=["other", "web"]),
+}
+
+
+@pytest.fixture
+def start(musterd, tmp_path):
+    def run(tokens=None, **more):
+        file = tmp_path / "tokens.json"
+        file.write_text(json.dumps(TOKENS if tokens is None else tokens))
+        file.chmod(0o644)
+        m = musterd({**KEEP, "http": {"tokens": str(file)},
+                     "processes": JOBS, **more})
+        m.tokens = file
+        return m.wait_status()
+    return run
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+def status(m, token, method="GET", path="/status", over="tcp"):
+    return m.request(method, path, headers=bearer(token), over=over).status
+
+
+def test_roles(start):
+    m = start()
+    for token, restart, end in (("muster_r", 403, 403),
+                                ("muster_o", 200, 403)):
+        assert status(m, token) == 200
+        assert status(m, token, "POST", "/restart/1") == restart
+        assert status(m, token, "DELETE", "/") == end
+    assert status(m, "muster_a", "POST", "/restart/1") == 200
+    assert status(m, "muster_a", "DELETE", "/") == 200
+    assert m.wait() == 0
+
+
+def test_unknown_tokens(start):
+    m = start()
+    for text in ("Bearer wrong", "Bearer", "Bearer ", "bearer muster_",
+                 "Bearer muster_r muster_a", "Bearer " + "x" * 5000,
+                 "Bearer \x80\xff", "Bearer " + TOKENS["boss"]["token"]):
+        for over in ("tcp", "unix"):
+            answer = m.get("/status", headers={
+                "Authorization": text}, over=over)
+            assert answer.status == 401, text
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+            assert answer.json()["code"] == "unauthorized"
+    # RFC 9110 §11.1: the scheme in any case.
+    assert m.get("/status", headers={
+        "Authorization": "bEARER   muster_r"}).status == 200
+    # What is for somebody else is not looked at.
+    assert m.get("/status", headers={
+        "Authorization": "Basic YTpi"}).status == 200
+
+
+def names(m, token, path="/v1/processes"):
+    got = m.get(path, headers=bearer(token)).json()
+    return {p["name"].removeprefix("default.") for p in got["processes"]}
+
+
+def test_scopes(start):
+    m = start()
+    ids = {name: p["id"] for name, p in m.all().items()}
+    assert names(m, "muster_r") == set(JOBS)
+    assert names(m, "muster_s") == set(JOBS)
+    assert names(m, "muster_w") == {"web"}
+    assert names(m, "muster_e") == set()
+    assert m.get("/", headers=bearer("muster_w")).json()["count"] == 1
+    counts = m.get("/v1", headers=bearer("muster_w")).json()["counts"]
+    assert sum(counts.values()) == 1
+    for name, want in (("web", 200), ("db", 404), ("webby", 404)):
+        i = ids[name]
+        assert status(m, "muster_w", "GET", f"/v1/processes/{i}") == want
+        assert status(m, "muster_w", "GET",
+                      f"/v1/processes/{i}/streams/stdout") == want
+        before = m.all()[name]["pid"]
+        assert status(m, "muster_w", "POST", f"/restart/{i}") == want
+        assert (m.all()[name]["pid"] == before) == (want == 404)
+    # The end is for all.
+    for token in ("muster_w", "muster_s"):
+        assert status(m, token, "DELETE", "/") == 403
+    assert m.running()
+
+
+@pytest.mark.needs_root
+def test_another_user_needs_one(start):
+    m = start()
+
+    def ask(*words):
+        return subprocess.run(
+            ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", *words,
+             f"http://127.0.0.1:{m.port}/status"], user=NOBODY,
+            group=NOBODY, extra_groups=[], capture_output=True, check=True,
+            encoding="utf-8").stdout
+
+    assert ask() == "401"
+    assert ask("-H", "Authorization: Bearer muster_r") == "200"
+    assert ask("-H", "Authorization: Bearer muster_x") == "401"
+
+
+def test_a_token_is_not_asked_for_its_host(start):
+    m = start()
+    foreign = {"Host": "build.example.com"}
+    assert m.get("/status", headers=foreign).status == 403
+    assert m.get("/status",
+                 headers={**foreign, **bearer("muster_r")}).status == 200
+    # A page of another origin has no business here even so.
+    assert m.get("/status", headers={
+        **bearer("muster_r"), "Origin": "http://evil.example"}).status == 403
+
+
+def test_every_change_is_told(start):
+    m = start()
+    web = m.all()["web"]["id"]
+    status(m, "muster_o", "POST", f"/restart/{web}")
+    status(m, "muster_r", "POST", f"/restart/{web}")
+    status(m, "muster_o", "POST", "/restart/777")
+    m.post(f"/restart/{web}", over="unix")
+    m.delete("/", over="unix")
+    m.wait()
+    lines = [line for line in m.stderr_text().splitlines()
+             if line.startswith("[AUDIT] ")]
+    wanted = (
+        rf"restart {web} \(default\.web\) by token ci from 127.0.0.1:\d+: 200",
+        r"restart 777 by token ci from 127.0.0.1:\d+: 404 process-not-found",
+        rf"restart {web} \(default\.web\) by uid \d+ from unix:pid=\d+: 200",
+        r"shutdown by uid \d+ from unix:pid=\d+: 200")
+    assert len(lines) == len(wanted), lines
+    for line, want in zip(lines, wanted):
+        assert re.fullmatch(r"\[AUDIT\] " + want, line), line
+    assert "muster_" not in m.stderr_text() + m.stdout_text()
+
+
+def test_they_go_with_a_reload(start):
+    m = start()
+    follower = m.connect()
+    follower.request("GET", "/v1/processes/1/streams/stdout?follow=1",
+                     headers=bearer("muster_r"))
+    answer = follower.getresponse()
+    assert answer.status == 200
+    m.tokens.write_text(json.dumps({"new": entry("muster_n", "read")}))
+    m.signal(signal.SIGHUP)
+    wait_for("the new one", lambda: status(m, "muster_n") == 200)
+    wait_for("the end of the old one", lambda: status(m, "muster_r") == 401)
+    with pytest.raises(http.client.IncompleteRead):
+        answer.read()
+    follower.close()
+    # A broken file changes nothing.
+    m.tokens.write_text("{")
+    m.signal(signal.SIGHUP)
+    wait_for("the complaint", lambda: "reload refused" in m.stdout_text())
+    assert status(m, "muster_n") == 200
+
+
+# --- files ---
+
+
+GOOD = "SHA256:" + "ab" * 32
+
+
+@pytest.mark.parametrize("text, want", [
+    ("a: {token: '%s'}" % GOOD, "a: want a role"),
+    ("a: {role: read}", "a: want token or certificate"),
+    ("a: {role: read, token: '%s', certificate: '%s'}" % (GOOD, GOOD),
+     "a: want token or certificate"),
+    ("a: {role: root, token: '%s'}" % GOOD, "a.role: want one of read"),
+    ("a: {role: opperate, token: '%s'}" % GOOD, 'did you mean "operate"?'),
+    ("a: {role: read, token: muster_plain}", "a.token: want SHA256:"),
+    ("a: {role: read, token: 'SHA256:abc'}", "a.token: want SHA256:"),
+    ("a: {role: read, token: '%s', scope: []}" % GOOD, "a.scope: want 1 to"),
+    ("a: read", "a: want a name and a mapping"),
+    ("a: {role: read, token: '%s'}\na: {role: read, token: '%s'}" % (
+        GOOD, GOOD), "a"),
+    ("- a", "want a mapping, got list"),
+    ("{", ""),
+])
+def test_one_line_for_what_is_wrong(musterd, tmp_path, text, want):
+    file = tmp_path / "t.yaml"
+    file.write_text(text + "\n")
+    for args in (["-n"], []):
+        m = musterd({**KEEP, "http": {"tokens": str(file)},
+                     "processes": JOBS}, *args)
+        assert m.wait() != 0
+        told = m.stdout_text() + m.stderr_text()
+        assert len(told.splitlines()) == 1, told
+        assert want in told
+        assert f"{file}:" in told
+
+
+def test_a_missing_file(musterd, tmp_path):
+    m = musterd({**KEEP, "http": {"tokens": str(tmp_path / "none")},
+                 "processes": JOBS})
+    assert m.wait() != 0
+    assert "http.tokens: cannot read" in m.stdout_text()
+
+
+def test_musterctl_makes_them(start, tmp_path):
+    done = subprocess.run(
+        [MUSTERCTL, "token", "ops", "--role=operate",
+         "--scope=default.web,default.db"], capture_output=True, check=True,
+        encoding="utf-8")
+    token = done.stdout.strip()
+    assert re.fullmatch("muster_[0-9a-f]{64}", token)
+    line = done.stderr.splitlines()[-1]
+    assert token not in line
+    m = start({})
+    m.tokens.write_text(line + "\n")
+    m.tokens = m.tokens.rename(m.tokens.with_suffix(".yaml"))
+    config = json.loads(m.file.read_text())
+    config["http"]["tokens"] = str(m.tokens)
+    m.file.write_text(json.dumps(config))
+    m.signal(signal.SIGHUP)
+    wait_for("the token", lambda: status(m, token) == 200)
+    assert names(m, token) == {"web", "db"}
+    secret = tmp_path / "secret"
+    secret.write_text(token + "\n")
+    url = f"http://127.0.0.1:{m.port}"
+
+    def ctl(*words, env=None):
+        return subprocess.run(
+            [MUSTERCTL, "-H", url, *words], capture_output=True, check=False,
+            encoding="utf-8", env={**m.env, **(env or {})}, timeout=30)
+
+    assert "webby" in ctl("status").stdout
+    got = ctl("--token-file", str(secret), "status").stdout
+    assert "web " in got and "webby" not in got
+    assert ctl("restart", "db", env={"MUSTER_TOKEN": token}).returncode == 0
+    got = ctl("shutdown", env={"MUSTER_TOKEN": token})
+    assert got.returncode == 4 and "admin" in got.stderr
+    got = ctl("status", env={"MUSTER_TOKEN": "wrong"})
+    assert got.returncode == 4 and "not known" in got.stderr
+    assert ctl("--token-file", "/nowhere", "status").returncode != 0
+    two = {subprocess.run([MUSTERCTL, "token", "x"], capture_output=True,
+                          check=True).stdout for _ in range(20)}
+    assert len(two) == 20
+
+
+# --- addresses ---
+
+
+def test_a_foreign_address_wants_protection(musterd, tmp_path):
+    file = tmp_path / "tokens.json"
+    file.write_text(json.dumps(TOKENS))
+    pair = Authority(tmp_path).issue("server")
+    tls = {"certificate": str(pair[0]), "key": str(pair[1])}
+    for settings, want in (
+            ({}, "wants tls and tokens or a client-ca (or insecure: true)"),
+            ({"tokens": str(file)}, "wants tls (or"),
+            ({"tls": tls}, "wants tokens or a client-ca (or"),
+            ({"tls": tls, "tokens": str(file)}, None)):
+        for address in ("0.0.0.0", "::"):
+            m = musterd({**KEEP, "http": {"address": address, **settings},
+                         "processes": JOBS}, "-n")
+            code = m.wait()
+            if want is None:
+                assert code == 0, m.stdout_text()
+                continue
+            assert code != 0
+            assert f"{address} is not a loopback address" in m.stdout_text()
+            assert want in m.stdout_text()
+
+
+def test_insecure(musterd):
+    m = musterd({**KEEP, "http": {"address": "0.0.0.0", "insecure": True},
+                 "processes": JOBS}).wait_status()
+    assert "whoever reaches 0.0.0.0 port" in m.stdout_text()
+    # A name that is not ours may still be somebody's trick.
+    assert m.get("/status", headers={"Host": "evil.example"}).status == 403
+    assert m.get("/status", headers={"Host": "10.1.2.3"}).status == 200
+    if m.user is None:
+        done = subprocess.run(
+            ["curl", "-sS", "-X", "POST",
+             f"http://127.0.0.1:{m.port}/restart/1"], capture_output=True,
+            check=True)
+        assert json.loads(done.stdout)["success"]
