@@ -80,6 +80,8 @@ def groups():
 
     yield "top", SCHEMA["properties"], lambda g: {"processes": {}, **g}
     yield "http", top("http"), lambda g: cases.top(http=g)
+    yield "tls", top("tls"), lambda g: cases.top(http={"tls": {
+        "certificate": "c", "key": "k", **g}})
     yield "process", top("process"), lambda g: {"processes": {
         "a": {"command": "x", **g}}}
     for name in ("backoff", "start-limit", "verifier"):
