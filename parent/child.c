@@ -125,13 +125,14 @@ exec_child(const struct child *c, int fd, pid_t own)
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != own)
 		_exit(1);
-	/* dup2(2) to itself would leave it close-on-exec. */
-	fd = fcntl(fd, F_DUPFD, COMPONENT_FD + 1);
-	(void)dup2(fd, COMPONENT_FD);
+	/* First these: COMPONENT_FD may be the number of instance.null. */
 	(void)dup2(instance.null, STDIN_FILENO);
 	(void)dup2(STDIN_FILENO, STDOUT_FILENO);
 	if (!trap)
 		(void)dup2(STDIN_FILENO, STDERR_FILENO);
+	/* dup2(2) to itself would leave it close-on-exec. */
+	fd = fcntl(fd, F_DUPFD, COMPONENT_FD + 1);
+	(void)dup2(fd, COMPONENT_FD);
 	closefrom(COMPONENT_FD + 1);
 	(void)sigemptyset(&none);
 	signal_mask(&none);
