@@ -370,8 +370,11 @@ child_reaped(pid_t pid, int status)
 		return 0;
 	}
 	if (WIFSIGNALED(status))
-		log_warnx("%s %u was ended by signal %d", c->program,
-		    c->instance, WTERMSIG(status));
+		log_warnx("%s %u was ended by signal %d%s", c->program,
+		    c->instance, WTERMSIG(status),
+		    WTERMSIG(status) == SIGSYS ?
+			" (a system call that it may not make)" :
+			"");
 	else
 		log_warnx("%s %u has ended with status %d", c->program,
 		    c->instance, WEXITSTATUS(status));
