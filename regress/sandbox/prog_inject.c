@@ -363,7 +363,7 @@ in_target(const struct call *c, int bare)
 {
 	struct user_regs_struct saved;
 	long word;
-	int status;
+	int status = 0;
 
 	seize(target, bare ? PTRACE_O_SUSPEND_SECCOMP : 0);
 	get(target, &saved);
@@ -373,8 +373,17 @@ in_target(const struct call *c, int bare)
 		poke(target, saved.rip, word);
 		set(target, &saved);
 		detach(target, 0);
-	} else if (WIFSTOPPED(status))
-		detach(target, WSTOPSIG(status));
+		return;
+	}
+	/* Its handler runs; the SIGTRAP of the single step is not its own. */
+	while (WIFSTOPPED(status)) {
+		if (ptrace(PTRACE_CONT, target, NULL,
+			WSTOPSIG(status) == SIGTRAP ? 0L : WSTOPSIG(status)) ==
+		    -1)
+			err(1, "PTRACE_CONT");
+		if (wait_traced(target, &status) == -1)
+			errx(1, "%d does not end", (int)target);
+	}
 }
 
 /* ---- what to do -------------------------------------------------------- */
@@ -458,6 +467,8 @@ inject(pid_t pid)
 
 	target = pid;
 	memset(&action, 0, sizeof(action));
+	if (setvbuf(stdout, NULL, _IOLBF, 0) != 0)
+		err(1, "setvbuf");
 	action.sa_handler = late; /* without SA_RESTART: waitpid(2) ends */
 	if (sigaction(SIGALRM, &action, NULL) == -1)
 		err(1, "sigaction");
