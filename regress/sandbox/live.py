@@ -74,13 +74,18 @@ class Everything:
             f"muster-{role}")) for role in ROLES}
 
     def all_there(self):
-        """Wait until each of them runs; returns pids()."""
+        """Wait until each of them has entered the sandbox; returns pids()."""
         counts = {role: 2 if role == "httpd" else 1 for role in ROLES}
 
         def there():
             pids = self.pids()
-            return pids if {r: len(p) for r, p in pids.items()} == counts \
-                else None
+            if {r: len(p) for r, p in pids.items()} != counts:
+                return None
+            try:
+                modes = {status(p)["Seccomp"] for r in ROLES for p in pids[r]}
+            except (OSError, KeyError):     # one has just ended
+                return None
+            return pids if modes == {"2"} else None
         return harness.wait_for("all components", there)
 
     def replaced(self, before, *lost):

@@ -62,10 +62,8 @@ get_filter(pid_t pid, struct sock_filter *insns)
 	errno = 0;
 	if (ptrace(PTRACE_SECCOMP_GET_FILTER, pid, 1, NULL) != -1)
 		errx(1, "%d has several filters", (int)pid);
-	if (errno != ENOENT) {
-		warn("PTRACE_SECCOMP_GET_FILTER");
-		exit(UNSUPPORTED);
-	}
+	if (errno != ENOENT)
+		err(1, "PTRACE_SECCOMP_GET_FILTER");
 	count = ptrace(PTRACE_SECCOMP_GET_FILTER, pid, 0, NULL);
 	if (count < 1 || count > MAX_INSNS)
 		err(1, "%d has no filter", (int)pid);
@@ -105,10 +103,8 @@ seize(pid_t pid, long options)
 {
 	int status;
 
-	if (ptrace(PTRACE_SEIZE, pid, NULL, options) == -1) {
-		warn("PTRACE_SEIZE of %d", (int)pid);
-		exit(errno == EPERM || errno == EINVAL ? UNSUPPORTED : 1);
-	}
+	if (ptrace(PTRACE_SEIZE, pid, NULL, options) == -1)
+		err(1, "PTRACE_SEIZE of %d", (int)pid);
 	if (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) == -1)
 		err(1, "PTRACE_INTERRUPT");
 	for (;;) {
@@ -127,6 +123,33 @@ detach(pid_t pid, int signal_number)
 {
 	if (ptrace(PTRACE_DETACH, pid, NULL, (long)signal_number) == -1)
 		err(1, "PTRACE_DETACH");
+}
+
+/* Ends us if this machine lets us do none of this. */
+static void
+try(void)
+{
+	int error = 0;
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	if (pid == -1)
+		err(1, "fork");
+	if (pid == 0) {
+		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+		for (;;)
+			(void)pause();
+	}
+	if (ptrace(PTRACE_SEIZE, pid, NULL, PTRACE_O_SUSPEND_SECCOMP) == -1)
+		error = errno;
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, &status, __WALL);
+	if (error != 0) {
+		errno = error;
+		warn("PTRACE_O_SUSPEND_SECCOMP");
+		exit(UNSUPPORTED);
+	}
 }
 
 /* Enters the sandbox of a role in a new process and prints its filter. */
@@ -501,6 +524,7 @@ main(int argc, char **argv)
 	const char *error = NULL;
 	pid_t pid;
 
+	try();
 	if (argc == 3 && strcmp(argv[1], "-r") == 0) {
 		filter_of_role(argv[2]);
 		return 0;
