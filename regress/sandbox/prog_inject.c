@@ -10,6 +10,7 @@
 
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/filter.h>
 #include <linux/ptrace.h>
@@ -148,7 +149,7 @@ try(void)
 	if (error != 0) {
 		errno = error;
 		warn("PTRACE_O_SUSPEND_SECCOMP");
-		exit(UNSUPPORTED);
+		_exit(UNSUPPORTED);
 	}
 }
 
@@ -167,7 +168,8 @@ filter_of_role(const char *name)
 
 	for (role = 0; role < 5 && strcmp(names[role], name) != 0; role++)
 		;
-	if (role == 5 || pipe(ready) == -1 || pipe(hold) == -1)
+	if (role == 5 || pipe2(ready, O_CLOEXEC) == -1 ||
+	    pipe2(hold, O_CLOEXEC) == -1)
 		errx(1, "%s is no role", name);
 	pid = fork();
 	if (pid == -1)
@@ -178,8 +180,10 @@ filter_of_role(const char *name)
 		log_init("sandbox", LOG_LEVEL_ERROR, NULL);
 		sandbox_enter(&options);
 		(void)close(hold[1]);
-		_exit(write(ready[1], "x", 1) != 1 ||
-		    read(hold[0], &byte, 1) != 0);
+		if (write(ready[1], "x", 1) != 1 ||
+		    read(hold[0], &byte, 1) != 0)
+			_exit(1);
+		_exit(0);
 	}
 	if (read(ready[0], &byte, 1) != 1)
 		errx(1, "%s: no sandbox", name);
@@ -420,20 +424,41 @@ static const struct {
     [X32] = {"x32", SCMP_ARCH_X32},
 };
 
+static long long
+number(const char *text)
+{
+	const char *error;
+	long long value;
+
+	value = strtonum(text, INT64_MIN, INT64_MAX, &error);
+	if (error != NULL)
+		errx(1, "%s is %s", text, error);
+	return value;
+}
+
+static unsigned int
+digit(char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *at;
+
+	at = c == '\0' ? NULL : strchr(digits, c);
+	if (at == NULL)
+		errx(1, "bytes are pairs of hexadecimal digits");
+	return (unsigned int)(at - digits);
+}
+
 /* Bytes in hexadecimal, to the end of `data`. */
 static void
 parse_bytes(struct call *c, int i, const char *text)
 {
-	char pair[3] = "";
-	size_t n;
-
 	c->args[i] = c->size;
 	c->pointers |= 1 << i;
-	for (n = 0; text[n] != '\0' && text[n + 1] != '\0'; n += 2) {
+	for (; *text != '\0'; text += 2) {
 		if (c->size == sizeof(c->data))
 			errx(1, "too many bytes");
-		(void)strlcpy(pair, text + n, sizeof(pair));
-		c->data[c->size++] = (unsigned char)strtoul(pair, NULL, 16);
+		c->data[c->size++] =
+		    (unsigned char)(digit(text[0]) << 4 | digit(text[1]));
 	}
 	c->size = (c->size + 15) & ~(size_t)15;
 }
@@ -456,7 +481,7 @@ parse(struct call *c, char *line)
 		errx(1, "HOW ABI CALL ARGUMENT ...");
 	c->abi = (enum abi)i;
 	if (word[0] >= '0' && word[0] <= '9')
-		c->number = strtol(word, NULL, 0);
+		c->number = (long)number(word);
 	else
 		c->number =
 		    seccomp_syscall_resolve_name_arch(abis[i].arch, word);
@@ -469,7 +494,7 @@ parse(struct call *c, char *line)
 		if (word[0] == '%')
 			parse_bytes(c, i, word + 1);
 		else
-			c->args[i] = (unsigned long long)strtoll(word, NULL, 0);
+			c->args[i] = (unsigned long long)number(word);
 	}
 }
 
@@ -486,7 +511,6 @@ inject(pid_t pid)
 	struct call c;
 	char *line = NULL;
 	size_t size = 0;
-	ssize_t len;
 
 	target = pid;
 	memset(&action, 0, sizeof(action));
@@ -495,7 +519,7 @@ inject(pid_t pid)
 	action.sa_handler = late; /* without SA_RESTART: waitpid(2) ends */
 	if (sigaction(SIGALRM, &action, NULL) == -1)
 		err(1, "sigaction");
-	while ((len = getline(&line, &size, stdin)) > 0) {
+	while (getline(&line, &size, stdin) > 0) {
 		line[strcspn(line, "\n")] = '\0';
 		parse(&c, line);
 		if (strcmp(c.how, "twin") == 0)
