@@ -25,10 +25,12 @@ def landlock():
 
 
 class Everything:
-    """A musterd with a process for each thing that a component does."""
+    """A musterd with a process for each thing that a component does; with
+    `tls`, a certificate and its key, its workers are those that can TLS."""
 
-    def __init__(self, user, *args, **options):
+    def __init__(self, user, *args, tls=None, **options):
         self.user = user
+        self.tls = tls
         self.options = (args, options)
         self.listener = socket.socket()
         self.m = None
@@ -45,7 +47,9 @@ class Everything:
         port = self.listener.getsockname()[1]
         args, options = self.options
         self.m = harness.Musterd({
-            "keep_alive": True, "graceful_time": 1, "processes": {
+            "keep_alive": True, "graceful_time": 1, "http": {
+                "tls": dict(zip(("certificate", "key"), self.tls))}
+            if self.tls else {}, "processes": {
                 "shown": sh("echo a; exec sleep 4000"),
                 "file": sh("echo b; exec sleep 4000", redirect_output="log"),
                 "kept": sh("echo c; exec sleep 4000", suppress_output=True,
@@ -53,7 +57,7 @@ class Everything:
                 "checked": job("sleep", "4000",
                                verify={"tcp": f"{name}:{port}"})}},
             *args, user=self.user, **options)
-        self.m.start().wait_status()
+        self.m.start().wait_status(over="unix")
         self.all_there()
         return self
 
@@ -70,8 +74,15 @@ class Everything:
 
     def pids(self):
         """Of all components, by their roles; of httpd there are several."""
-        return {role: sorted(p.pid for p in self.m.component(
-            f"muster-{role}")) for role in ROLES}
+        names = {role: f"muster-{role}" for role in ROLES}
+        if self.tls:
+            names["httpd"] += "-tls"
+        return {role: sorted(p.pid for p in self.m.component(name))
+                for role, name in names.items()}
+
+    def jobs(self):
+        """The processes of the configuration, with their pids."""
+        return self.m.processes("unix")
 
     def all_there(self):
         """Wait until each of them has entered the sandbox; returns pids()."""
@@ -95,7 +106,7 @@ class Everything:
             return all(len(pids[r]) == len(before[r]) and not set(pids[r]) &
                        set(lost) for r in ROLES)
         harness.wait_for("the replacements", there)
-        harness.wait_for("an answer", self.m.status)
+        harness.wait_for("an answer", lambda: self.m.status("unix"))
         return self.all_there()
 
     def inject(self, pid):

@@ -268,7 +268,7 @@ ROUNDS = [
 def test_killed(everything):
     """The component ends and is replaced; no process notices."""
     m = everything
-    jobs = m.m.processes()
+    jobs = m.jobs()
     parent = m.m.parent().pid
     for abi, name, *args in ROUNDS:
         args = [parent if a == "PARENT" else a for a in args]
@@ -278,7 +278,7 @@ def test_killed(everything):
             assert m.inject(pid).call("live", abi, name, *args) in (
                 "killed", "signal 11" if abi == "i386" else "killed")
         m.replaced(before, *lost)
-        assert m.m.processes() == jobs
+        assert m.jobs() == jobs
     for role in ROLES:
         m.m.wait_text(rf"muster-{role} \d was ended by signal 31 "
                       r"\(a system call that it may not make\)$")
@@ -289,7 +289,7 @@ def test_refused(everything):
     """What is refused leaves the component as it was."""
     m = everything
     before = m.all_there()
-    jobs = m.m.processes()
+    jobs = m.jobs()
     refused = {("open", "/etc/passwd", READ): EACCES,
                ("openat", AT_FDCWD, "/etc/shadow", READ): EACCES,
                ("access", "/etc/passwd", 0): EACCES,
@@ -305,7 +305,7 @@ def test_refused(everything):
                 assert injector.call("live", "native", name, *args) == \
                     expected, (role, name)
     assert m.m.status() == "running"
-    assert m.m.processes() == jobs
+    assert m.jobs() == jobs
     assert m.pids() == before
 
 

@@ -4,9 +4,12 @@ the place of one that was lost."""
 import os
 import re
 import signal
+import ssl
+import urllib.request
 
 import pytest
 
+import certificates
 import harness
 import live
 from live import ROLES
@@ -57,13 +60,13 @@ def check(m):
 
 def lose_all(m):
     """Kill all components; no process of the configuration notices."""
-    jobs = m.m.processes()
+    jobs = m.jobs()
     before = m.pids()
     lost = [pid for role in ROLES for pid in before[role]]
     for pid in lost:
         os.kill(pid, signal.SIGKILL)
     m.replaced(before, *lost)
-    assert m.m.processes() == jobs
+    assert m.jobs() == jobs
 
 
 def test_confined(everything):
@@ -173,4 +176,61 @@ def test_no_trap(everything_else):
     m.m.post("/restart/4", timeout=40)
     m.m.signal(signal.SIGHUP)
     m.m.wait_status()
+    assert "sandbox:" not in m.m.stderr_text()
+
+
+# --- the workers that can TLS ---
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return certificates.Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def pair(authority):
+    return tuple(map(str, authority.issue("server")))
+
+
+@pytest.mark.needs_program("openssl")
+def test_tls_is_confined(everything_else, pair):
+    m = everything_else(tls=pair)
+    check(m)
+    lose_all(m)
+    check(m)
+
+
+@pytest.mark.needs_root
+@pytest.mark.needs_program("openssl")
+def test_tls_has_the_filter_of_httpd(everything_else, pair):
+    m = everything_else(tls=pair)
+    before = m.all_there()
+    for pid in before["httpd"]:
+        assert live.filter_of("-f", pid) == live.filter_of("-r", "httpd")
+        assert sorted(live.descriptors(pid)) == sorted(
+            expected_descriptors(m)["httpd"])
+        assert os.listdir(f"/proc/{pid}/root/") == []
+    lost = before["httpd"][0]
+    injector = m.inject(lost)
+    assert injector.call("live", "native", "execve", "/bin/true", 0, 0) == \
+        "killed"
+    m.replaced(before, lost)
+
+
+@pytest.mark.needs_program("openssl")
+def test_no_trap_with_tls(everything_else, authority, pair):
+    """TLS is served, and a new certificate taken, by what is allowed."""
+    m = everything_else(tls=pair, env={"MUSTER_TRAP": "1"})
+    trust = ssl.create_default_context(cafile=str(authority.cert))
+    url = f"https://localhost:{m.m.port}/status"
+    for _ in range(2):
+        for _ in range(8):
+            with urllib.request.urlopen(url, context=trust) as answer:
+                assert answer.status == 200
+        authority.issue("server")
+        m.m.signal(signal.SIGHUP)
+        m.m.wait_status(over="unix")
+    with pytest.raises(OSError):
+        urllib.request.urlopen(url, context=ssl.create_default_context())
+    m.all_there()
     assert "sandbox:" not in m.m.stderr_text()
