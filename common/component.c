@@ -197,6 +197,8 @@ component_run(struct component *self, int argc, char **argv)
 	if (self->prepare != NULL)
 		self->prepare(self);
 	sandbox_enter(&options.sandbox);
+	log_debug("sandboxed: %d system calls are allowed",
+	    sandbox_count(self->role));
 	if (self->ready != NULL)
 		self->ready(self);
 	footprint_trim_later(self->base);

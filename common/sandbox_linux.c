@@ -31,6 +31,8 @@
 #include "log.h"
 #include "sandbox.h"
 
+/* Of the type of socket(2), without the flags. */
+#define SOCKET_TYPE (UINT32_MAX & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -56,7 +58,7 @@
 /* With which arguments a call is allowed. */
 enum sandbox_check {
 	ANY = 0,
-	FCNTL, /* descriptor and file flags, pipe size, seals */
+	FCNTL, /* descriptor and file flags; for the relay the pipe size */
 	NO_EXEC, /* nothing that can be executed, see mmap(2) */
 	NO_PATH, /* fstat(3): AT_EMPTY_PATH */
 	READ_ONLY, /* openat(2) for reading */
@@ -76,13 +78,14 @@ struct sandbox_rule {
  * What a program may call; all else kills it.  Both names of a call stand
  * here where C libraries or machines differ (epoll_wait and epoll_pwait,
  * poll and ppoll, fstat and newfstatat).  The time calls are for machines
- * whose clock the vDSO cannot read.  sysinfo is qsort(3) of glibc.
+ * whose clock the vDSO cannot read.  sysinfo is qsort(3) of glibc, readv
+ * stdio of musl.
  */
 static const struct sandbox_rule sandbox_rules[] = {
     {SCMP_SYS(read), EVERY, ANY},
     {SCMP_SYS(write), EVERY, ANY},
     {SCMP_SYS(writev), EVERY, ANY},
-    {SCMP_SYS(readv), EVERY & ~RELAY, ANY},
+    {SCMP_SYS(readv), RESOLVER, ANY},
     {SCMP_SYS(recvmsg), EVERY, ANY},
     {SCMP_SYS(sendmsg), EVERY, ANY},
     {SCMP_SYS(close), EVERY, ANY},
@@ -115,8 +118,8 @@ static const struct sandbox_rule sandbox_rules[] = {
     {SCMP_SYS(exit), EVERY & ~RELAY, ANY},
     {SCMP_SYS(exit_group), EVERY, ANY},
 
-    {SCMP_SYS(lseek), MANAGER | RELAY | RESOLVER, ANY},
-    {SCMP_SYS(pread64), MANAGER | RELAY, ANY},
+    {SCMP_SYS(lseek), RELAY | RESOLVER, ANY},
+    {SCMP_SYS(pread64), RELAY, ANY},
     {SCMP_SYS(pwrite64), RELAY, ANY},
     {SCMP_SYS(splice), RELAY, ANY},
     {SCMP_SYS(fallocate), RELAY, ANY},
@@ -192,18 +195,35 @@ static const int sandbox_fcntl[] = {
     F_SETFD,
     F_GETFL,
     F_SETFL,
-    F_GET_SEALS,
-    F_GETPIPE_SZ,
-    F_SETPIPE_SZ,
 };
 
-/* Of SOL_SOCKET; all of TCP, IP and IPv6 are allowed. */
-static const int sandbox_options_allowed[] = {
-    SO_KEEPALIVE,
-    SO_LINGER,
-    SO_REUSEADDR,
-    SO_RCVBUF,
-    SO_SNDBUF,
+/*
+ * What libcurl and the resolvers of C libraries set.  Not what a protocol
+ * module, a filter or a group of addresses can be chosen with.
+ */
+static const struct {
+	int level;
+	int option;
+} sandbox_socket_options[] = {
+    {SOL_SOCKET, SO_KEEPALIVE},
+    {SOL_SOCKET, SO_LINGER},
+    {SOL_SOCKET, SO_REUSEADDR},
+    {SOL_SOCKET, SO_RCVBUF},
+    {SOL_SOCKET, SO_SNDBUF},
+    {IPPROTO_IP, IP_TOS},
+    {IPPROTO_IP, IP_MTU_DISCOVER},
+    {IPPROTO_IP, IP_RECVERR},
+    {IPPROTO_IPV6, IPV6_TCLASS},
+    {IPPROTO_IPV6, IPV6_V6ONLY},
+    {IPPROTO_IPV6, IPV6_MTU_DISCOVER},
+    {IPPROTO_IPV6, IPV6_RECVERR},
+    {IPPROTO_TCP, TCP_NODELAY},
+    {IPPROTO_TCP, TCP_KEEPIDLE},
+    {IPPROTO_TCP, TCP_KEEPINTVL},
+    {IPPROTO_TCP, TCP_KEEPCNT},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT},
+    {IPPROTO_TCP, TCP_QUICKACK},
+    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT},
 };
 
 static const char *const sandbox_names[] = {
@@ -266,15 +286,34 @@ filter_add_equal(scmp_filter_ctx filter, int call, unsigned int argument,
 	}
 }
 
+/* socket(2) of this kind, by any of the names of its protocol. */
+static void
+filter_add_inet(scmp_filter_ctx filter, int family, int type, int protocol)
+{
+	const int protocols[] = {IPPROTO_IP, protocol};
+	size_t i;
+
+	for (i = 0; i < COUNT(protocols); i++) {
+		struct scmp_arg_cmp compare[] = {
+		    equal(0, (scmp_datum_t)family),
+		    masked(1, SOCKET_TYPE, (scmp_datum_t)type),
+		    equal(2, (scmp_datum_t)protocols[i]),
+		};
+
+		filter_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket),
+		    COUNT(compare), compare);
+	}
+}
+
 /*
- * socket(2): TCP and, for the resolver, UDP.  curl asks for a UDP socket to
- * see whether there is IPv6, getaddrinfo(3) for nscd's Unix socket and for
- * netlink: these take a refusal well.
+ * socket(2): TCP and, for the resolver, UDP; others, such as SCTP, would
+ * load a module into the kernel.  curl asks for a UDP socket to see whether
+ * there is IPv6, getaddrinfo(3) for nscd's Unix socket and for netlink:
+ * these take a refusal well.
  */
 static void
 filter_add_socket(scmp_filter_ctx filter, enum sandbox_role role)
 {
-	const scmp_datum_t type = UINT32_MAX & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
 	const int families[] = {AF_INET, AF_INET6};
 	const int local[] = {AF_UNIX, AF_NETLINK};
 	const uint32_t refuse = SCMP_ACT_ERRNO(EAFNOSUPPORT);
@@ -284,14 +323,15 @@ filter_add_socket(scmp_filter_ctx filter, enum sandbox_role role)
 	for (i = 0; i < COUNT(families); i++) {
 		struct scmp_arg_cmp compare[] = {
 		    equal(0, (scmp_datum_t)families[i]),
-		    masked(1, type, SOCK_STREAM),
+		    masked(1, SOCKET_TYPE, SOCK_DGRAM),
 		};
 
-		filter_add(filter, SCMP_ACT_ALLOW, call, 2, compare);
-		compare[1].datum_b = SOCK_DGRAM;
-		filter_add(filter,
-		    role == SANDBOX_RESOLVER ? SCMP_ACT_ALLOW : refuse, call, 2,
-		    compare);
+		filter_add_inet(filter, families[i], SOCK_STREAM, IPPROTO_TCP);
+		if (role == SANDBOX_RESOLVER)
+			filter_add_inet(
+			    filter, families[i], SOCK_DGRAM, IPPROTO_UDP);
+		else
+			filter_add(filter, refuse, call, 2, compare);
 	}
 	for (i = 0; role == SANDBOX_RESOLVER && i < COUNT(local); i++) {
 		struct scmp_arg_cmp compare;
@@ -302,17 +342,14 @@ filter_add_socket(scmp_filter_ctx filter, enum sandbox_role role)
 }
 
 static void
-filter_add_option(scmp_filter_ctx filter)
+filter_add_options(scmp_filter_ctx filter)
 {
-	const int levels[] = {IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP};
 	size_t i;
 
-	filter_add_equal(
-	    filter, SCMP_SYS(setsockopt), 1, levels, COUNT(levels));
-	for (i = 0; i < COUNT(sandbox_options_allowed); i++) {
+	for (i = 0; i < COUNT(sandbox_socket_options); i++) {
 		struct scmp_arg_cmp compare[] = {
-		    equal(1, SOL_SOCKET),
-		    equal(2, (scmp_datum_t)sandbox_options_allowed[i]),
+		    equal(1, (scmp_datum_t)sandbox_socket_options[i].level),
+		    equal(2, (scmp_datum_t)sandbox_socket_options[i].option),
 		};
 
 		filter_add(
@@ -354,6 +391,10 @@ filter_add_rule(scmp_filter_ctx filter, const struct sandbox_rule *rule,
 	case FCNTL:
 		filter_add_equal(
 		    filter, rule->call, 1, sandbox_fcntl, COUNT(sandbox_fcntl));
+		compare = equal(1, F_SETPIPE_SZ);
+		if (options->role == SANDBOX_RELAY)
+			filter_add(
+			    filter, SCMP_ACT_ALLOW, rule->call, 1, &compare);
 		break;
 	case NO_EXEC:
 		/*
@@ -388,7 +429,7 @@ filter_add_rule(scmp_filter_ctx filter, const struct sandbox_rule *rule,
 		filter_add_socket(filter, options->role);
 		break;
 	case OPTION:
-		filter_add_option(filter);
+		filter_add_options(filter);
 		break;
 	}
 }

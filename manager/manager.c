@@ -256,8 +256,10 @@ relay_message(struct channel *c, struct imsg *imsg, void *arg)
 		generation = wire_get_u32(&r);
 		if (wire_end(&r) == -1)
 			return -1;
-		if (p != NULL && p->generation == generation)
+		if (p != NULL && p->generation == generation) {
+			p->drained = generation;
 			process_drained(p);
+		}
 		return 0;
 	case IMSG_STREAM_TAIL_DONE:
 		data = wire_get_bytes(&r, MAX_READ, &len);
@@ -507,6 +509,9 @@ got_exited(struct wire_reader *r)
 	process_event(p, EVENT_EXITED);
 	if (!p->undrained) /* old news: nobody will tell it */
 		manager_ack(id, generation);
+	/* We have read the relay's channel before the parent's. */
+	else if (p->drained == generation)
+		process_drained(p);
 	return 0;
 }
 

@@ -77,6 +77,7 @@ struct process {
 	uint32_t id;
 	uint32_t instance;
 	uint32_t generation;
+	uint32_t drained; /* generation whose output the relay has last told */
 	uint32_t slot; /* of the parent, for the stream cells */
 	uint32_t restarts;
 	int32_t pid;

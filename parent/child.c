@@ -125,13 +125,14 @@ exec_child(const struct child *c, int fd, pid_t own)
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != own)
 		_exit(1);
-	/* dup2(2) to itself would leave it close-on-exec. */
-	fd = fcntl(fd, F_DUPFD, COMPONENT_FD + 1);
-	(void)dup2(fd, COMPONENT_FD);
+	/* First these: COMPONENT_FD may be the number of instance.null. */
 	(void)dup2(instance.null, STDIN_FILENO);
 	(void)dup2(STDIN_FILENO, STDOUT_FILENO);
 	if (!trap)
 		(void)dup2(STDIN_FILENO, STDERR_FILENO);
+	/* dup2(2) to itself would leave it close-on-exec. */
+	fd = fcntl(fd, F_DUPFD, COMPONENT_FD + 1);
+	(void)dup2(fd, COMPONENT_FD);
 	closefrom(COMPONENT_FD + 1);
 	(void)sigemptyset(&none);
 	signal_mask(&none);
@@ -370,8 +371,11 @@ child_reaped(pid_t pid, int status)
 		return 0;
 	}
 	if (WIFSIGNALED(status))
-		log_warnx("%s %u was ended by signal %d", c->program,
-		    c->instance, WTERMSIG(status));
+		log_warnx("%s %u was ended by signal %d%s", c->program,
+		    c->instance, WTERMSIG(status),
+		    WTERMSIG(status) == SIGSYS ?
+			" (a system call that it may not make)" :
+			"");
 	else
 		log_warnx("%s %u has ended with status %d", c->program,
 		    c->instance, WEXITSTATUS(status));

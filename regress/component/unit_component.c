@@ -262,6 +262,8 @@ level_test(void **state)
 
 	(void)state;
 	start(&child, "-v", "3", NULL);
+	/* How many calls the sandbox allows. */
+	expect_log(&child, LOG_LEVEL_DEBUG, NULL);
 	expect_ready(&child);
 	order(&child, ORDER_DEBUG);
 	expect_log(&child, LOG_LEVEL_DEBUG, "debug");

@@ -280,8 +280,10 @@ static void
 fcntl_test(void **state)
 {
 	static const int commands[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_SETOWN,
-	    F_SETSIG, F_SETLK, F_SETLEASE, F_NOTIFY, F_ADD_SEALS};
+	    F_SETSIG, F_SETLK, F_SETLEASE, F_NOTIFY, F_ADD_SEALS, F_SETOWN_EX,
+	    F_OFD_SETLK};
 	static const int good[] = {F_GETFD, F_GETFL};
+	static const int pipe_size = F_SETPIPE_SZ;
 	size_t i;
 
 	(void)state;
@@ -290,6 +292,9 @@ fcntl_test(void **state)
 		expect(EVERY, KILLED, "fcntl", dup_fn, &commands[i]);
 	for (i = 0; i < COUNT(good); i++)
 		expect(EVERY, 0, "fcntl", dup_fn, &good[i]);
+	/* Of /dev/null, which is no pipe. */
+	expect(EVERY & ~RELAY, KILLED, "F_SETPIPE_SZ", dup_fn, &pipe_size);
+	expect(RELAY, EBADF, "F_SETPIPE_SZ", dup_fn, &pipe_size);
 	assert_int_equal(failures, 0);
 }
 
@@ -350,7 +355,7 @@ socket_fn(int role, const void *arg)
 	int fd;
 
 	(void)role;
-	fd = socket(kind[0], kind[1], 0);
+	fd = socket(kind[0], kind[1], kind[2]);
 	return fd == -1 || close(fd) == -1 ? errno : 0;
 }
 
@@ -360,7 +365,9 @@ socket_test(void **state)
 	static const int families[] = {AF_UNIX, AF_NETLINK, AF_PACKET, AF_VSOCK,
 	    AF_ALG, AF_BLUETOOTH, AF_KEY, AF_XDP, AF_TIPC};
 	static const int inet[] = {AF_INET, AF_INET6};
-	int kind[2];
+	static const int protocols[] = {
+	    IPPROTO_SCTP, IPPROTO_MPTCP, IPPROTO_ICMP, IPPROTO_UDPLITE};
+	int kind[3] = {0, 0, 0};
 	size_t i;
 
 	(void)state;
@@ -386,6 +393,19 @@ socket_test(void **state)
 		kind[1] = SOCK_STREAM;
 		expect(MANAGER | RELAY | HTTPD, KILLED, "TCP", socket_fn, kind);
 	}
+	for (i = 0; i < COUNT(protocols); i++) {
+		kind[0] = AF_INET;
+		kind[1] = i < 2 ? SOCK_STREAM : SOCK_DGRAM;
+		kind[2] = protocols[i];
+		expect(i < 2 ? EVERY : RESOLVER, KILLED, "other protocol",
+		    socket_fn, kind);
+	}
+	kind[2] = IPPROTO_UDP;
+	expect(RESOLVER, 0, "UDP", socket_fn, kind);
+	kind[1] = SOCK_STREAM;
+	kind[2] = IPPROTO_TCP;
+	expect(VERIFIER | RESOLVER, 0, "TCP", socket_fn, kind);
+	kind[2] = 0;
 	/* A kernel may have no IPv6. */
 	kind[0] = AF_INET;
 	kind[1] = SOCK_DGRAM | SOCK_NONBLOCK;
@@ -428,6 +448,8 @@ connect_test(void **state)
 	static const int keep[] = {SOL_SOCKET, SO_KEEPALIVE};
 	static const int filter[] = {SOL_SOCKET, SO_ATTACH_FILTER};
 	static const int bpf[] = {SOL_SOCKET, SO_ATTACH_BPF};
+	static const int module[] = {IPPROTO_TCP, TCP_ULP};
+	static const int group[] = {IPPROTO_IP, IP_ADD_MEMBERSHIP};
 
 	(void)state;
 	failures = 0;
@@ -440,6 +462,8 @@ connect_test(void **state)
 	expect(VERIFIER | RESOLVER, 0, "setsockopt", option_fn, keep);
 	expect(EVERY, KILLED, "setsockopt", option_fn, filter);
 	expect(EVERY, KILLED, "setsockopt", option_fn, bpf);
+	expect(EVERY, KILLED, "setsockopt", option_fn, module);
+	expect(EVERY, KILLED, "setsockopt", option_fn, group);
 	expect(MANAGER | RELAY | HTTPD, KILLED, "setsockopt", option_fn, keep);
 	assert_int_equal(failures, 0);
 }
@@ -636,8 +660,7 @@ relay_fn(int role, const void *arg)
 	if (fallocate(have.memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		0, 4096) == -1)
 		return 205;
-	if (fcntl(have.pipe[0], F_SETPIPE_SZ, 65536) == -1 ||
-	    fcntl(have.pipe[0], F_GETPIPE_SZ) != 65536)
+	if (fcntl(have.pipe[0], F_SETPIPE_SZ, 65536) == -1)
 		return 206;
 	return 0;
 }
