@@ -109,6 +109,8 @@ parse_options(int argc, char **argv)
 	}
 	if (options['n'] != NULL)
 		options['d'] = options['x'] = NULL;
+	if (getpid() == 1) /* all others end with us */
+		options['d'] = NULL;
 	if (options['x'] == NULL)
 		command = NULL;
 	else if (command == NULL) {
@@ -425,6 +427,10 @@ main(int argc, char **argv)
 	pid_t pid;
 
 	clean_descriptors();
+	(void)sigfillset(&all);
+	/* What process 1 neither handles nor blocks does not reach it. */
+	if (getpid() == 1)
+		signal_mask(&all);
 	setproctitle_init(argc, argv, environ);
 	log_init("musterd", LOG_LEVEL_WARNING, NULL);
 	parse_options(argc, argv);
@@ -451,7 +457,6 @@ main(int argc, char **argv)
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == -1)
 		fatal("guard");
-	(void)sigfillset(&all);
 	signal_mask(&all);
 	pid = fork();
 	if (pid == -1)
