@@ -592,6 +592,7 @@ end_by_signal(int signal)
 static void
 reload(void)
 {
+	notify_reloading();
 	/* Ids will not follow from the file any more. */
 	blob_name_all();
 	(void)manager_send(IMSG_RELOAD, 0, NULL);
@@ -674,6 +675,7 @@ got_reload_done(struct wire_reader *r)
 		return -1;
 	if (code != 0)
 		console_log(LOG_LEVEL_ERROR, "reload refused", text);
+	notify_ready();
 	return 0;
 }
 

@@ -296,8 +296,10 @@ int tail_pending(void);
 
 void notify_begin(void); /* before the snapshot is released */
 void notify_status(void);
-void notify_ready(void);
+void notify_ready(void); /* also after a reload, whatever came of it */
+void notify_reloading(void);
 void notify_stopping(void);
+void notify_slow(void); /* a start or an end goes on */
 
 /* ---- feed.c --------------------------------------------------------- */
 

@@ -74,9 +74,11 @@ guard_remove(void)
 	(void)unlink(instance.lockfile);
 }
 
+/* Who listens may be busy for a while, but not for ever. */
 static void
 notify(const char *text, size_t len)
 {
+	const struct timeval patience = {1, 0};
 	struct sockaddr_un sun;
 	socklen_t size;
 	size_t n;
@@ -91,10 +93,12 @@ notify(const char *text, size_t len)
 	if (sun.sun_path[0] == '@') /* abstract */
 		sun.sun_path[0] = '\0';
 	size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return;
-	if (sendto(fd, text, len, MSG_NOSIGNAL, (struct sockaddr *)&sun,
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience,
+		sizeof(patience)) == -1 ||
+	    sendto(fd, text, len, MSG_NOSIGNAL, (struct sockaddr *)&sun,
 		size) == -1)
 		log_warn("NOTIFY_SOCKET");
 	(void)close(fd);
