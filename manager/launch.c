@@ -410,8 +410,8 @@ launch_process_failed(struct process *p, const char *why)
 		    list);
 		why = text;
 	}
-	console_print(mgr.snapshot->flags & SNAPSHOT_RUNNER ? 2 : 1,
-	    "[ERROR] could not set up processes: %s\n", why);
+	console_tell(
+	    LOG_LEVEL_ERROR, "[ERROR] could not set up processes: %s\n", why);
 	tail_request(p);
 	shutdown_begin(EXIT_SETUP);
 }

@@ -11,6 +11,7 @@
 #include "../common/channel.h"
 #include "../common/component.h"
 #include "../common/feed.h"
+#include "../common/log.h"
 #include "../common/message.h"
 #include "config.h"
 #include "snapshot.h"
@@ -264,7 +265,11 @@ int shutting_down(void);
 
 /* ---- console.c: pymanager's texts ----------------------------------- */
 
-void console_print(int number, const char *fmt, ...)
+/*
+ * pymanager's text, with its line end, on standard output; where another
+ * format is asked for, or syslog, a log line of that level, whatever -v says.
+ */
+void console_tell(enum log_level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void console_bytes(int number, const void *, size_t);
 /* Answered when all before it has been written. */
@@ -273,9 +278,11 @@ enum flush {
 	FLUSH_LAST,
 };
 void console_flush(enum flush);
-/* "[INFO] …" and so on, by verbosity, to the log file or the console. */
 /* A change that somebody made or wanted; always written. */
 void console_audit(const char *text);
+/* What is shown of a process when it is started: "$ sleep 100". */
+void console_command(char *buf, size_t size, const struct job_config *);
+/* A line of the log, by verbosity: see logline.h. */
 void console_log(int level, const char *program, const char *text);
 void console_report(const struct config_report *, int number);
 

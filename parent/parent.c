@@ -323,10 +323,12 @@ manager_asks(uint32_t type, uint32_t id, struct wire_reader *r)
 	case IMSG_ADOPTED:
 		return wire_end(r) == -1 ? -1 : seal_adopted();
 	case IMSG_NOTIFY:
+	case IMSG_SYSLOG:
 		text = wire_get_view(r, MAX_GUARD_MESSAGE - 1, &len);
 		if (wire_end(r) == -1)
 			return -1;
-		tell_guard(GUARD_NOTIFY, text, len);
+		tell_guard(type == IMSG_NOTIFY ? GUARD_NOTIFY : GUARD_SYSLOG,
+		    text, len);
 		return 0;
 	default:
 		return -1;
