@@ -395,21 +395,30 @@ parent_dispatch(struct channel *channel, struct imsg *imsg, void *arg)
 
 /* ---- start ------------------------------------------------------------- */
 
-/* An empty directory for the components' chroot(2). */
+static int
+is_root(const char *path)
+{
+	struct stat st;
+
+	(void)strlcpy(instance.root, path, sizeof(instance.root));
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+	    st.st_uid == 0 && (st.st_mode & 022) == 0;
+}
+
+/*
+ * An empty directory for the components' chroot(2): that of a package, one
+ * that we make, or one of our own.
+ */
 static void
 make_root(void)
 {
-	static const char made[] = RUNDIR "/muster";
-	struct stat st;
+	static const char installed[] = STATEDIR "/muster/empty";
+	static const char made[] = RUNDIR "/muster/empty";
 
-	if (instance.uid != 0)
+	if (instance.uid != 0 || is_root(installed))
 		return;
-	(void)mkdir(made, 0755);
-	(void)strlcpy(
-	    instance.root, RUNDIR "/muster/empty", sizeof(instance.root));
-	if ((mkdir(instance.root, 0755) == 0 || errno == EEXIST) &&
-	    lstat(instance.root, &st) == 0 && S_ISDIR(st.st_mode) &&
-	    st.st_uid == 0 && (st.st_mode & 022) == 0)
+	(void)mkdir(RUNDIR "/muster", 0755);
+	if ((mkdir(made, 0755) == 0 || errno == EEXIST) && is_root(made))
 		return;
 	(void)strlcpy(
 	    instance.root, "/tmp/muster-empty-XXXXXX", sizeof(instance.root));

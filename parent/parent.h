@@ -33,6 +33,9 @@
 #ifndef RUNDIR
 #define RUNDIR "/run"
 #endif
+#ifndef STATEDIR
+#define STATEDIR "/var/lib"
+#endif
 #ifndef SYSCONFDIR
 #define SYSCONFDIR "/etc"
 #endif
