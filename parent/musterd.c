@@ -113,7 +113,7 @@ parse_options(int argc, char **argv)
 		options[c] = optarg == NULL ? "" : optarg;
 		if (c == 'h')
 			usage(0);
-		if (c == 'F' && !is_log_format(optarg))
+		if (c == 'F' && !is_log_format(options[c]))
 			usage(2);
 		if (c == 'V') {
 			(void)printf("musterd " MUSTER_VERSION "\n");

@@ -401,8 +401,8 @@ is_root(const char *path)
 	struct stat st;
 
 	(void)strlcpy(instance.root, path, sizeof(instance.root));
-	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
-	    st.st_uid == 0 && (st.st_mode & 022) == 0;
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == 0 &&
+	    (st.st_mode & 022) == 0;
 }
 
 /*

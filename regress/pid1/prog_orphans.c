@@ -26,7 +26,7 @@ make_orphan(void)
 	if (pid == -1)
 		err(1, "fork");
 	if (pid == 0)
-		_exit(fork() == -1);
+		_exit(fork() == -1 ? 1 : 0);
 	if (waitpid(pid, &status, 0) == -1 || status != 0)
 		errx(1, "no orphan was made");
 }
