@@ -22,6 +22,7 @@
 static const char *log_program = "?";
 static enum log_level log_least = LOG_LEVEL_INFO;
 static log_sink_fn log_sink;
+static int log_journal;
 static int log_busy; /* a sink that logs must not come here again */
 
 /*
@@ -52,14 +53,22 @@ log_get_level(void)
 	return log_least;
 }
 
-static void
-log_stderr(const char *text)
+void
+log_set_journal(int journal)
 {
+	log_journal = journal;
+}
+
+static void
+log_stderr(enum log_level level, const char *text)
+{
+	static const char *const severity[] = {"<3>", "<4>", "<6>", "<7>"};
 	char line[4 * LOG_TEXT + 128];
 	size_t len;
 	int n;
 
-	n = snprintf(line, sizeof(line), "musterd: %s: %s", log_program, text);
+	n = snprintf(line, sizeof(line), "%smusterd: %s: %s",
+	    log_journal ? severity[level] : "", log_program, text);
 	if (n < 0)
 		return;
 	len = (size_t)n < sizeof(line) - 1 ? (size_t)n : sizeof(line) - 2;
@@ -75,7 +84,7 @@ log_emit(enum log_level level, const char *text)
 	if (log_sink != NULL)
 		log_sink(level, text);
 	else
-		log_stderr(text);
+		log_stderr(level, text);
 }
 
 /* Takes a token; 0 if there is none. */

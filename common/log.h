@@ -23,6 +23,8 @@ typedef void (*log_sink_fn)(enum log_level, const char *text);
 /* program: a constant, e.g. "parent".  sink NULL: standard error. */
 void log_init(const char *program, enum log_level least, log_sink_fn sink);
 void log_set_level(enum log_level least);
+/* Standard error is systemd's journal: "<4>" and so on stands in front. */
+void log_set_journal(int);
 enum log_level log_get_level(void);
 
 /* The variants without x append ": strerror(errno)"; errno is kept. */

@@ -199,6 +199,9 @@ enum imsg_type {
 	/* manager → parent: u32 process; parent → manager: u32 process, str
 	 * stat, str statm, u32 fds (the bytes of /proc, unread). */
 	IMSG_PROC_STATS,
+	/* manager → parent: str of a line as syslog(3) writes it, which the
+	 * guard sends to the system's log. */
+	IMSG_SYSLOG,
 
 	/* ---- output: parent → relay ----------------------------------- */
 

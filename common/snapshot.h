@@ -36,5 +36,9 @@
 #define SNAPSHOT_STDERR_TTY 32
 #define SNAPSHOT_STDOUT_TTY 64
 #define SNAPSHOT_QUIET 128 /* -q: no progress */
+#define SNAPSHOT_JOURNAL 256 /* standard output is systemd's journal */
+#define SNAPSHOT_LOG_TEXT 512 /* --log-format */
+#define SNAPSHOT_LOG_LOGFMT 1024
+#define SNAPSHOT_LOG_JSON 2048
 
 #endif

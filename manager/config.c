@@ -9,6 +9,7 @@
 
 #include "../common/snapshot.h"
 #include "config_table.h"
+#include "logline.h"
 #include "snapshot.h"
 
 /*
@@ -634,6 +635,27 @@ load_document(struct loader *l, const struct doc_node *root)
 	    "No processes listed in the configuration file.");
 }
 
+/* What the command line says of the log wins. */
+static void
+command_line(struct config *c, const struct snapshot *s)
+{
+	if (s->flags & SNAPSHOT_LOG_TEXT)
+		c->log_format = LOG_TEXT;
+	else if (s->flags & SNAPSHOT_LOG_LOGFMT)
+		c->log_format = LOG_LOGFMT;
+	else if (s->flags & SNAPSHOT_LOG_JSON)
+		c->log_format = LOG_JSON;
+	if (s->logfile[0] == '\0')
+		return;
+	c->syslog = strcmp(s->logfile, SYSLOG) == 0;
+	if (c->syslog)
+		c->logfile = NULL;
+	else
+		c->logfile = s->logfile[0] == '/' ?
+		    config_strdup(c, s->logfile) :
+		    config_printf(c, "%s/%s", s->directory, s->logfile);
+}
+
 struct config *
 config_load(const struct snapshot *s, int strict, config_file_fn read_file,
     void *arg, struct config_report *report)
@@ -666,10 +688,7 @@ config_load(const struct snapshot *s, int strict, config_file_fn read_file,
 			config_check_jobs(&l);
 		doc_free(doc);
 	}
-	if (s->logfile[0] != '\0')
-		l.config->logfile = s->logfile[0] == '/' ?
-		    config_strdup(l.config, s->logfile) :
-		    config_printf(l.config, "%s/%s", s->directory, s->logfile);
+	command_line(l.config, s);
 	if (l.config->http.unix_path == NULL)
 		l.config->http.unix_path = config_strdup(l.config, s->socket);
 	if (report->errors == 0)

@@ -261,6 +261,8 @@ struct listen_config {
 	struct position port_at;
 };
 
+#define SYSLOG "syslog:" /* instead of the path of a log file */
+
 #define MESSAGE_PROCESS_EXIT 1
 #define MESSAGE_VERIFIER_FAIL 2
 #define MESSAGE_VERIFIER_VERBOSE 4 /* implies the fail lines */
@@ -271,6 +273,8 @@ struct config {
 	uint64_t graceful; /* of musterd and of jobs without their own */
 	unsigned int messages; /* MESSAGE_* */
 	char *logfile; /* absolute, or NULL */
+	int syslog; /* log lines go there instead */
+	int log_format; /* enum log_format, logline.h */
 	char *user; /* of the components */
 	unsigned int start_parallel;
 	int graph; /* some job has `after`: no file order */

@@ -15,6 +15,7 @@ static const char *const restart_words[] = {
     "never", "on-failure", "always", NULL};
 static const char *const on_exit_words[] = {"none", "shutdown", NULL};
 static const char *const stdin_words[] = {"pipe", "null", NULL};
+static const char *const log_words[] = {"text", "logfmt", "json", NULL};
 static const char *const death_words[] = {"kill", "keep", NULL};
 
 static const struct key http_keys[] = {
@@ -128,9 +129,14 @@ static const struct key top_keys[] = {
 	.about = "Any of process.exit, verifier.fail, verifier.verbose."},
     {.name = "logfile",
 	.types = TYPE_STRING,
-	.set = set_path,
-	.offset = TOP(logfile),
-	.about = "File of musterd's own log lines (-l wins)."},
+	.set = set_logfile,
+	.about = "File of musterd's own log lines, or syslog: (-l wins)."},
+    {.name = "log-format",
+	.types = TYPE_STRING,
+	.set = set_word,
+	.offset = TOP(log_format),
+	.words = log_words,
+	.about = "How log lines look (text)."},
     {.name = "verbose",
 	.types = TYPE_ANY,
 	.about = "Without effect, as in pymanager: use -v."},

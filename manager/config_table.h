@@ -199,6 +199,8 @@ char *words_joined(struct loader *, const struct words *);
 
 /* ---- config_top.c, config_job.c, config_output.c, config_verify.c --- */
 
+void set_logfile(
+    struct loader *, const struct key *, void *, const struct doc_node *);
 void set_http(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_http_port(

@@ -63,6 +63,18 @@ set_default_shell(struct loader *l, const struct key *k, void *target,
 		l->default_shell = value_string(l, n);
 }
 
+void
+set_logfile(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	struct config *c;
+
+	(void)k;
+	c = target;
+	c->syslog = strcmp(n->text, SYSLOG) == 0;
+	c->logfile = c->syslog ? NULL : value_path(l, n);
+}
+
 #define UNKNOWN_MESSAGE \
 	"unknown message: process.exit, verifier.fail and verifier.verbose " \
 	"are known"

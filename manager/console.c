@@ -1,6 +1,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
 
 /* strvis(3) is the same in both; the header wants to be told. */
 #define LIBBSD_OPENBSD_VIS
@@ -10,6 +11,7 @@
 #include "../common/log.h"
 #include "../common/snapshot.h"
 #include "../common/wire.h"
+#include "logline.h"
 #include "manager.h"
 
 /*
@@ -34,69 +36,143 @@ console_bytes(int number, const void *data, size_t len)
 }
 
 void
-console_print(int number, const char *fmt, ...)
-{
-	char buf[MAX_CONSOLE - 64];
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(buf, sizeof(buf), fmt, ap);
-	va_end(ap);
-	if (n < 0)
-		return;
-	if ((size_t)n >= sizeof(buf))
-		n = (int)sizeof(buf) - 1;
-	console_bytes(number, buf, (size_t)n);
-}
-
-void
 console_flush(enum flush what)
 {
 	(void)manager_send(IMSG_CONSOLE_FLUSH, (uint32_t)what, NULL);
 }
 
+static int
+to_syslog(void)
+{
+	return mgr.config != NULL && mgr.config->syslog;
+}
+
 static void
-log_line(int number, const char *line)
+send_text(uint32_t type, const char *text, size_t len)
 {
 	struct wire w;
 
-	if (mgr.config == NULL || mgr.config->logfile == NULL) {
-		console_bytes((uint8_t)number, line, strlen(line));
+	wire_init(&w);
+	wire_put_bytes(&w, text, len);
+	(void)manager_send(type, 0, &w);
+	wire_free(&w);
+}
+
+/* The log shares standard output with the texts. */
+static int
+to_console(void)
+{
+	return !to_syslog() &&
+	    (mgr.config == NULL || mgr.config->logfile == NULL);
+}
+
+/* A line, with its end, goes where the log is. */
+static void
+deliver(int severity, int number, const char *line, size_t len)
+{
+	char text[MAX_LOGLINE + 32];
+	int n;
+
+	if (to_syslog()) {
+		/* It has a clock of its own. */
+		n = snprintf(text, sizeof(text), "<%d>musterd[%u]: %.*s",
+		    LOG_DAEMON | severity, mgr.snapshot->pid, (int)len - 1,
+		    line);
+		send_text(IMSG_SYSLOG, text, (size_t)n);
+	} else if (!to_console())
+		send_text(IMSG_LOGFILE_WRITE, line, len);
+	else if (mgr.snapshot->flags & SNAPSHOT_JOURNAL) {
+		n = snprintf(
+		    text, sizeof(text), "<%d>%.*s", severity, (int)len, line);
+		console_bytes(number, text, (size_t)n);
+	} else
+		console_bytes(number, line, len);
+}
+
+static enum log_format
+format(void)
+{
+	return mgr.config == NULL ? LOG_TEXT :
+				    (enum log_format)mgr.config->log_format;
+}
+
+static void
+log_line(enum log_level level, const char *program, const char *text)
+{
+	char line[MAX_LOGLINE];
+	size_t len;
+
+	len = logline(line, format(), now_wall(), level, program, text);
+	if (len > 0)
+		deliver(logline_severity(level), 1, line, len);
+}
+
+void
+console_tell(enum log_level level, const char *fmt, ...)
+{
+	static const char marked[] = "[ERROR] ";
+	char text[MAX_CONSOLE - 64];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	if (format() == LOG_TEXT && !to_syslog())
+		console_bytes(1, text, strlen(text));
+	else if (strncmp(text, marked, sizeof(marked) - 1) == 0)
+		log_line(level, "", text + sizeof(marked) - 1);
+	else
+		log_line(level, "", text);
+}
+
+void
+console_command(char *buf, size_t size, const struct job_config *c)
+{
+	char line[MAX_LOGLINE];
+	char text[MAX_LOGLINE];
+
+	if (format() == LOG_TEXT || !to_console()) {
+		if (snprintf(buf, size, "$ %s\n", c->command_line) >= (int)size)
+			(void)snprintf(buf + size - 5, 5, "...\n");
 		return;
 	}
-	wire_init(&w);
-	wire_put_str(&w, line);
-	(void)manager_send(IMSG_LOGFILE_WRITE, 0, &w);
-	wire_free(&w);
+	(void)snprintf(
+	    text, sizeof(text), "%s: starting %s", c->name, c->command_line);
+	(void)logline(line, format(), now_wall(), LOG_LEVEL_INFO, "", text);
+	(void)snprintf(buf, size, "%s%s",
+	    mgr.snapshot->flags & SNAPSHOT_JOURNAL ? "<6>" : "", line);
+}
+
+void
+console_log(int level, const char *program, const char *text)
+{
+	if (level < LOG_LEVEL_ERROR || level > LOG_LEVEL_DEBUG ||
+	    (level >= LOG_LEVEL_INFO &&
+		(int)mgr.snapshot->verbosity < level - 1))
+		return;
+	log_line((enum log_level)level, program, text);
 }
 
 /* Not on standard output: that is as pymanager's. */
 void
 console_audit(const char *text)
 {
+	char line[MAX_LOGLINE];
 	char some[800];
 	char safe[sizeof(some) * 4 + 1];
-	char line[sizeof(safe) + 16];
+	size_t len;
 
 	(void)strlcpy(some, text, sizeof(some));
 	(void)strvis(safe, some, VIS_CSTYLE | VIS_OCTAL | VIS_NL | VIS_NOSLASH);
-	(void)snprintf(line, sizeof(line), "[AUDIT] %s\n", safe);
-	log_line(2, line);
-}
-
-void
-console_log(int level, const char *program, const char *text)
-{
-	static const char *const words[] = {
-	    "ERROR", "WARNING", "INFO", "DEBUG"};
-	char line[2048];
-
-	if (level < LOG_LEVEL_ERROR || level > LOG_LEVEL_DEBUG ||
-	    (level >= LOG_LEVEL_INFO &&
-		(int)mgr.snapshot->verbosity < level - 1))
-		return;
-	(void)snprintf(line, sizeof(line), "[%s] %s%s%s\n", words[level],
-	    program, program[0] == '\0' ? "" : ": ", text);
-	log_line(1, line);
+	if (format() == LOG_TEXT) {
+		(void)snprintf(line, sizeof(line), "[AUDIT] %s\n", safe);
+		len = strlen(line);
+	} else
+		len = logline(
+		    line, format(), now_wall(), LOG_LEVEL_INFO, "audit", safe);
+	if (len > 0)
+		deliver(LOG_NOTICE, 2, line, len);
 }

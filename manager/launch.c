@@ -58,8 +58,10 @@ launch_adopt(void)
 {
 	want_jobs();
 	launch_flushed();
+	notify_ready(); /* perhaps a reload has failed */
 	if (mgr.phase != PHASE_LAUNCHING)
 		return;
+	notify_slow();
 	if (mgr.launch_failed)
 		shutdown_begin(EXIT_SETUP);
 	else
@@ -94,6 +96,10 @@ launch_reloaded(void)
 	mgr.reloading = 1;
 	feed_status_changed();
 	blob_global();
+	/* It may have come in the middle of the launch. */
+	notify_ready();
+	if (mgr.snapshot->flags & SNAPSHOT_DAEMON_WAIT)
+		manager_daemon_ready(0);
 	launch_continue();
 }
 
@@ -112,6 +118,7 @@ launch_begin(void)
 				process_event(
 				    mgr.jobs[i].processes[j], EVENT_STOP);
 	progress_begin();
+	notify_slow();
 	blob_global();
 	launch_continue();
 }
@@ -403,8 +410,8 @@ launch_process_failed(struct process *p, const char *why)
 		    list);
 		why = text;
 	}
-	console_print(mgr.snapshot->flags & SNAPSHOT_RUNNER ? 2 : 1,
-	    "[ERROR] could not set up processes: %s\n", why);
+	console_tell(
+	    LOG_LEVEL_ERROR, "[ERROR] could not set up processes: %s\n", why);
 	tail_request(p);
 	shutdown_begin(EXIT_SETUP);
 }

@@ -592,7 +592,7 @@ end_by_signal(int signal)
 			shutdown_force();
 		return;
 	}
-	console_print(1,
+	console_tell(LOG_LEVEL_INFO,
 	    "Shutting down gracefully (SIGINT again to terminate "
 	    "immediately)...\n");
 	shutdown_begin(code);
@@ -601,6 +601,7 @@ end_by_signal(int signal)
 static void
 reload(void)
 {
+	notify_reloading();
 	/* Ids will not follow from the file any more. */
 	blob_name_all();
 	(void)manager_send(IMSG_RELOAD, 0, NULL);
@@ -674,15 +675,20 @@ got_log(struct wire_reader *r)
 static int
 got_reload_done(struct wire_reader *r)
 {
+	static const char mark[] = "[ERROR] "; /* the log has its own */
 	char text[8192];
 	uint8_t code;
+	size_t skip;
 
 	code = wire_get_u8(r);
 	wire_get_string(r, text, sizeof(text));
 	if (wire_end(r) == -1)
 		return -1;
+	skip =
+	    strncmp(text, mark, sizeof(mark) - 1) == 0 ? sizeof(mark) - 1 : 0;
 	if (code != 0)
-		console_log(LOG_LEVEL_ERROR, "reload refused", text);
+		console_log(LOG_LEVEL_ERROR, "reload refused", text + skip);
+	notify_ready();
 	return 0;
 }
 

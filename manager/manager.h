@@ -11,6 +11,7 @@
 #include "../common/channel.h"
 #include "../common/component.h"
 #include "../common/feed.h"
+#include "../common/log.h"
 #include "../common/message.h"
 #include "config.h"
 #include "snapshot.h"
@@ -265,7 +266,11 @@ int shutting_down(void);
 
 /* ---- console.c: pymanager's texts ----------------------------------- */
 
-void console_print(int number, const char *fmt, ...)
+/*
+ * pymanager's text, with its line end, on standard output; where another
+ * format is asked for, or syslog, a log line of that level, whatever -v says.
+ */
+void console_tell(enum log_level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void console_bytes(int number, const void *, size_t);
 /* Answered when all before it has been written. */
@@ -274,9 +279,11 @@ enum flush {
 	FLUSH_LAST,
 };
 void console_flush(enum flush);
-/* "[INFO] …" and so on, by verbosity, to the log file or the console. */
 /* A change that somebody made or wanted; always written. */
 void console_audit(const char *text);
+/* What is shown of a process when it is started: "$ sleep 100". */
+void console_command(char *buf, size_t size, const struct job_config *);
+/* A line of the log, by verbosity: see logline.h. */
 void console_log(int level, const char *program, const char *text);
 void console_report(const struct config_report *, int number);
 
@@ -297,8 +304,10 @@ int tail_pending(void);
 
 void notify_begin(void); /* before the snapshot is released */
 void notify_status(void);
-void notify_ready(void);
+void notify_ready(void); /* also after a reload, whatever came of it */
+void notify_reloading(void);
 void notify_stopping(void);
+void notify_slow(void); /* a start or an end goes on */
 
 /* ---- feed.c --------------------------------------------------------- */
 

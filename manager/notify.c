@@ -1,6 +1,13 @@
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
+#include <event2/event.h>
+
+#include <bsd/stdlib.h>
+#include <bsd/string.h>
+
+#include "../common/log.h"
 #include "../common/wire.h"
 #include "manager.h"
 
@@ -9,7 +16,13 @@
  * here, the guard sends them; nothing is sent where nobody listens.
  */
 
+#define EXTENSION "EXTEND_TIMEOUT_USEC=30000000"
+#define EXTEND_SECONDS 10 /* from one to the next */
+
 static int listened;
+static struct event *watchdog; /* NULL: nobody watches */
+static struct event *extension; /* while a start or an end takes long */
+static char last_status[MAX_NAME + 64];
 
 static void
 send_text(const char *text)
@@ -24,18 +37,93 @@ send_text(const char *text)
 	wire_free(&w);
 }
 
+/* ---- signs of life -------------------------------------------------- */
+
+static void
+watchdog_cb(int fd, short ev, void *arg)
+{
+	(void)fd;
+	(void)ev;
+	(void)arg;
+	send_text("WATCHDOG=1");
+}
+
+/* Only the variables that were meant for the guard. */
+static void
+watchdog_begin(void)
+{
+	struct timeval tv;
+	const char *error;
+	const char *pid;
+	const char *usec;
+	long long half;
+
+	usec = snapshot_getenv(mgr.snapshot, "WATCHDOG_USEC");
+	pid = snapshot_getenv(mgr.snapshot, "WATCHDOG_PID");
+	if (usec == NULL)
+		return;
+	if (pid != NULL &&
+	    (strtonum(pid, 1, INT_MAX, &error) != mgr.snapshot->pid ||
+		error != NULL))
+		return;
+	half = strtonum(usec, 1, LLONG_MAX, &error) / 2;
+	if (error != NULL) {
+		log_warnx("WATCHDOG_USEC is %s", error);
+		return;
+	}
+	if (half < 1000)
+		half = 1000;
+	watchdog = event_new(mgr.base, -1, EV_PERSIST, watchdog_cb, NULL);
+	tv.tv_sec = half / 1000000;
+	tv.tv_usec = half % 1000000;
+	if (watchdog == NULL || event_add(watchdog, &tv) == -1)
+		log_warnx("no memory for the watchdog");
+	watchdog_cb(-1, 0, NULL);
+}
+
 void
 notify_begin(void)
 {
 	listened = snapshot_getenv(mgr.snapshot, "NOTIFY_SOCKET") != NULL;
+	if (listened)
+		watchdog_begin();
 }
 
-/* "STATUS=3/4 ready, waiting for web", at most once a turn. */
+static void
+extend_cb(int fd, short ev, void *arg)
+{
+	const struct timeval tv = {EXTEND_SECONDS, 0};
+
+	(void)fd;
+	(void)ev;
+	(void)arg;
+	/* While it runs this would be about the time that it may run. */
+	if (mgr.phase != PHASE_LAUNCHING && !shutting_down())
+		return;
+	send_text(EXTENSION);
+	(void)evtimer_add(extension, &tv);
+}
+
+/* How long it takes is bounded by our own configuration. */
+void
+notify_slow(void)
+{
+	if (!listened)
+		return;
+	if (extension == NULL)
+		extension = evtimer_new(mgr.base, extend_cb, NULL);
+	if (extension != NULL)
+		extend_cb(-1, 0, NULL);
+}
+
+/* ---- states --------------------------------------------------------- */
+
+/* "STATUS=3/4 ready, waiting for web", when it has changed. */
 void
 notify_status(void)
 {
 	const struct process *waiting;
-	char text[MAX_NAME + 64];
+	char text[sizeof(last_status)];
 	uint32_t i;
 	unsigned int up;
 	unsigned int all;
@@ -57,16 +145,35 @@ notify_status(void)
 	(void)snprintf(text, sizeof(text), "STATUS=%u/%u ready%s%s", up, all,
 	    waiting == NULL ? "" : ", waiting for ",
 	    waiting == NULL ? "" : waiting->job->config->name);
+	if (strcmp(text, last_status) == 0)
+		return;
+	(void)strlcpy(last_status, text, sizeof(last_status));
 	send_text(text);
 }
 
+/* All is up, or what was interrupted by a reload goes on. */
 void
 notify_ready(void)
 {
 	char text[64];
 
+	if (mgr.phase != PHASE_RUNNING)
+		return;
 	(void)snprintf(text, sizeof(text), "READY=1\nSTATUS=%u processes",
 	    mgr.nprocesses - (mgr.runner != NULL ? 1 : 0));
+	send_text(text);
+}
+
+void
+notify_reloading(void)
+{
+	char text[80];
+
+	if (mgr.phase != PHASE_RUNNING)
+		return;
+	(void)snprintf(text, sizeof(text),
+	    "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading",
+	    (unsigned long long)(now_mono() / 1000));
 	send_text(text);
 }
 
@@ -74,4 +181,5 @@ void
 notify_stopping(void)
 {
 	send_text("STOPPING=1\nSTATUS=shutting down");
+	notify_slow();
 }

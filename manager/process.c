@@ -156,10 +156,8 @@ send_spawn(struct process *p)
 	char line[MAX_CONSOLE - 64];
 
 	line[0] = '\0';
-	if (!(mgr.snapshot->flags & SNAPSHOT_RUNNER) &&
-	    snprintf(line, sizeof(line), "$ %s\n",
-		p->job->config->command_line) >= (int)sizeof(line))
-		(void)snprintf(line + sizeof(line) - 5, 5, "...\n");
+	if (!(mgr.snapshot->flags & SNAPSHOT_RUNNER))
+		console_command(line, sizeof(line), p->job->config);
 	wire_init(&w);
 	wire_put_u32(&w, p->id);
 	wire_put_u32(&w, p->generation);
@@ -449,7 +447,8 @@ publish_exit(struct process *p)
 	process_touch(p);
 	if (!p->job->hidden) {
 		if (mgr.config->messages & MESSAGE_PROCESS_EXIT)
-			console_print(1, "Process %s exited with code %d\n",
+			console_tell(LOG_LEVEL_INFO,
+			    "Process %s exited with code %d\n",
 			    p->job->config->command_line,
 			    process_code(p->status));
 		progress_process(p);

@@ -97,6 +97,7 @@ shutdown_again(void)
 		if (p->state == STATE_STOPPING && p->live)
 			stop_begin(p);
 	}
+	notify_slow();
 	manager_later();
 }
 

@@ -41,7 +41,8 @@ print_reason(const struct process *p)
 	d = p->verdict;
 	if (d == NULL || d->last[0] == '\0')
 		return;
-	console_print(1, "%s: %s verifier: %s (%u attempt%s, %.1f s)\n",
+	console_tell(LOG_LEVEL_ERROR,
+	    "%s: %s verifier: %s (%u attempt%s, %.1f s)\n",
 	    p->job->config->name, d->kind, d->last, d->attempts,
 	    d->attempts == 1 ? "" : "s", (double)d->elapsed / 1e9);
 }
@@ -81,13 +82,13 @@ tail_done(uint32_t id, const void *data, size_t len)
 		return;
 	line = data;
 	if (len > 0)
-		console_print(1, "%s: last lines of its output:\n",
+		console_tell(LOG_LEVEL_ERROR, "%s: last lines of its output:\n",
 		    asked->job->config->name);
 	while (len > 0) {
 		end = memchr(line, '\n', len);
 		n = end == NULL ? len : (size_t)(end - line);
-		console_print(
-		    1, "    %.*s\n", (int)(n > 1000 ? 1000 : n), line);
+		console_tell(LOG_LEVEL_ERROR, "    %.*s\n",
+		    (int)(n > 1000 ? 1000 : n), line);
 		if (end == NULL)
 			break;
 		len -= n + 1;

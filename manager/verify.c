@@ -158,7 +158,7 @@ print_failure(const struct verification *v, const char *text)
 {
 	if (mgr.config->messages &
 	    (MESSAGE_VERIFIER_FAIL | MESSAGE_VERIFIER_VERBOSE))
-		console_print(1, "Verifier fail: %s\n", text);
+		console_tell(LOG_LEVEL_WARNING, "Verifier fail: %s\n", text);
 	log_debug(
 	    "%s: %s: %s", v->process->job->name, current(v)->kind_name, text);
 }
@@ -502,7 +502,7 @@ verify_message(struct channel *channel, struct imsg *imsg)
 		if (wire_end(&r) == -1)
 			return -1;
 		if (v != NULL && v->remote)
-			console_print(1,
+			console_tell(LOG_LEVEL_INFO,
 			    "Verifier: Attempting connection to %s with a "
 			    "timeout of %gs\n",
 			    current(v)->url,

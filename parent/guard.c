@@ -74,29 +74,33 @@ guard_remove(void)
 	(void)unlink(instance.lockfile);
 }
 
+/* Who listens may be busy for a while, but not for ever. */
 static void
-notify(const char *text, size_t len)
+send_to(const char *name, const char *text, size_t len)
 {
+	const struct timeval patience = {1, 0};
 	struct sockaddr_un sun;
 	socklen_t size;
 	size_t n;
 	int fd;
 
-	n = instance.notify == NULL ? 0 : strlen(instance.notify);
+	n = name == NULL ? 0 : strlen(name);
 	if (n < 2 || n >= sizeof(sun.sun_path))
 		return;
 	memset(&sun, 0, sizeof(sun));
 	sun.sun_family = AF_UNIX;
-	memcpy(sun.sun_path, instance.notify, n);
+	memcpy(sun.sun_path, name, n);
 	if (sun.sun_path[0] == '@') /* abstract */
 		sun.sun_path[0] = '\0';
 	size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return;
-	if (sendto(fd, text, len, MSG_NOSIGNAL, (struct sockaddr *)&sun,
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience,
+		sizeof(patience)) == -1 ||
+	    sendto(fd, text, len, MSG_NOSIGNAL, (struct sockaddr *)&sun,
 		size) == -1)
-		log_warn("NOTIFY_SOCKET");
+		log_warn("%s", name);
 	(void)close(fd);
 }
 
@@ -123,7 +127,9 @@ guard_message(int fd, int *ready)
 	if (buf[0] == GUARD_READY && n == 2)
 		tell_ready(ready, (uint8_t)buf[1]);
 	else if (buf[0] == GUARD_NOTIFY)
-		notify(buf + 1, (size_t)n - 1);
+		send_to(instance.notify, buf + 1, (size_t)n - 1);
+	else if (buf[0] == GUARD_SYSLOG)
+		send_to(instance.syslog, buf + 1, (size_t)n - 1);
 	return n;
 }
 

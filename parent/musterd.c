@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -60,7 +61,9 @@ static void __attribute__((noreturn)) usage(int code)
 	    "  -x                  bring all up, run COMMAND, take all down\n"
 	    "  -n                  check the configuration, start nothing\n"
 	    "  -p, --pidfile FILE  write the process id there\n"
-	    "  -l, --logfile FILE  messages go there\n"
+	    "  -l, --logfile FILE  messages go there; syslog: to the system's"
+	    " log\n"
+	    "      --log-format F  of messages: text, logfmt or json\n"
 	    "  -q                  no progress display\n"
 	    "  -v, --verbose       [INFO] messages\n"
 	    "  -w, --debug         [DEBUG] messages, too\n"
@@ -69,6 +72,13 @@ static void __attribute__((noreturn)) usage(int code)
 
 	(void)fputs(text, code == 0 ? stdout : stderr);
 	quit(code);
+}
+
+static int
+is_log_format(const char *word)
+{
+	return strcmp(word, "text") == 0 || strcmp(word, "logfmt") == 0 ||
+	    strcmp(word, "json") == 0;
 }
 
 /* What stands behind -- is the command of -x; all other words are ignored. */
@@ -84,6 +94,7 @@ parse_options(int argc, char **argv)
 	    {"verbose", no_argument, NULL, 'v'},
 	    {"debug", no_argument, NULL, 'w'},
 	    {"logfile", required_argument, NULL, 'l'},
+	    {"log-format", required_argument, NULL, 'F'},
 	    {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	int c;
 	int i;
@@ -102,6 +113,8 @@ parse_options(int argc, char **argv)
 		options[c] = optarg == NULL ? "" : optarg;
 		if (c == 'h')
 			usage(0);
+		if (c == 'F' && !is_log_format(options[c]))
+			usage(2);
 		if (c == 'V') {
 			(void)printf("musterd " MUSTER_VERSION "\n");
 			quit(0);
@@ -109,6 +122,8 @@ parse_options(int argc, char **argv)
 	}
 	if (options['n'] != NULL)
 		options['d'] = options['x'] = NULL;
+	if (getpid() == 1) /* all others end with us */
+		options['d'] = NULL;
 	if (options['x'] == NULL)
 		command = NULL;
 	else if (command == NULL) {
@@ -337,6 +352,23 @@ find_libexec(void)
 		instance.libexec = slash;
 }
 
+/* JOURNAL_STREAM is its device and inode. */
+int
+is_journal(int fd)
+{
+	const char *stream;
+	struct stat st;
+	char own[64];
+
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
+	stream = getenv("JOURNAL_STREAM");
+	if (stream == NULL || fstat(fd, &st) == -1)
+		return 0;
+	(void)snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev,
+	    (uintmax_t)st.st_ino);
+	return strcmp(own, stream) == 0;
+}
+
 int
 verbosity(void)
 {
@@ -358,9 +390,12 @@ init_instance(void)
 	    getgroups(sizeof(instance.groups) / sizeof(gid_t), instance.groups);
 	/* NOLINTBEGIN(concurrency-mt-unsafe) there are no threads */
 	instance.notify = getenv("NOTIFY_SOCKET");
+	instance.syslog = getenv("MUSTER_SYSLOG");
 	instance.user = getenv("LOGNAME");
 	instance.home = getenv("HOME");
 	/* NOLINTEND(concurrency-mt-unsafe) */
+	if (instance.syslog == NULL)
+		instance.syslog = _PATH_LOG;
 	fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
 	instance.had_tty = fd != -1;
 	if (fd != -1)
@@ -425,8 +460,13 @@ main(int argc, char **argv)
 	pid_t pid;
 
 	clean_descriptors();
+	(void)sigfillset(&all);
+	/* What process 1 neither handles nor blocks does not reach it. */
+	if (getpid() == 1)
+		signal_mask(&all);
 	setproctitle_init(argc, argv, environ);
 	log_init("musterd", LOG_LEVEL_WARNING, NULL);
+	log_set_journal(is_journal(STDERR_FILENO));
 	parse_options(argc, argv);
 	log_set_level((enum log_level)(LOG_LEVEL_WARNING + verbosity()));
 	init_instance();
@@ -451,7 +491,6 @@ main(int argc, char **argv)
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == -1)
 		fatal("guard");
-	(void)sigfillset(&all);
 	signal_mask(&all);
 	pid = fork();
 	if (pid == -1)

@@ -323,10 +323,12 @@ manager_asks(uint32_t type, uint32_t id, struct wire_reader *r)
 	case IMSG_ADOPTED:
 		return wire_end(r) == -1 ? -1 : seal_adopted();
 	case IMSG_NOTIFY:
+	case IMSG_SYSLOG:
 		text = wire_get_view(r, MAX_GUARD_MESSAGE - 1, &len);
 		if (wire_end(r) == -1)
 			return -1;
-		tell_guard(GUARD_NOTIFY, text, len);
+		tell_guard(type == IMSG_NOTIFY ? GUARD_NOTIFY : GUARD_SYSLOG,
+		    text, len);
 		return 0;
 	default:
 		return -1;
@@ -393,21 +395,30 @@ parent_dispatch(struct channel *channel, struct imsg *imsg, void *arg)
 
 /* ---- start ------------------------------------------------------------- */
 
-/* An empty directory for the components' chroot(2). */
+static int
+is_root(const char *path)
+{
+	struct stat st;
+
+	(void)strlcpy(instance.root, path, sizeof(instance.root));
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == 0 &&
+	    (st.st_mode & 022) == 0;
+}
+
+/*
+ * An empty directory for the components' chroot(2): that of a package, one
+ * that we make, or one of our own.
+ */
 static void
 make_root(void)
 {
-	static const char made[] = RUNDIR "/muster";
-	struct stat st;
+	static const char installed[] = STATEDIR "/muster/empty";
+	static const char made[] = RUNDIR "/muster/empty";
 
-	if (instance.uid != 0)
+	if (instance.uid != 0 || is_root(installed))
 		return;
-	(void)mkdir(made, 0755);
-	(void)strlcpy(
-	    instance.root, RUNDIR "/muster/empty", sizeof(instance.root));
-	if ((mkdir(instance.root, 0755) == 0 || errno == EEXIST) &&
-	    lstat(instance.root, &st) == 0 && S_ISDIR(st.st_mode) &&
-	    st.st_uid == 0 && (st.st_mode & 022) == 0)
+	(void)mkdir(RUNDIR "/muster", 0755);
+	if ((mkdir(made, 0755) == 0 || errno == EEXIST) && is_root(made))
 		return;
 	(void)strlcpy(
 	    instance.root, "/tmp/muster-empty-XXXXXX", sizeof(instance.root));

@@ -33,6 +33,9 @@
 #ifndef RUNDIR
 #define RUNDIR "/run"
 #endif
+#ifndef STATEDIR
+#define STATEDIR "/var/lib"
+#endif
 #ifndef SYSCONFDIR
 #define SYSCONFDIR "/etc"
 #endif
@@ -44,6 +47,7 @@
 struct instance {
 	const char *file; /* configuration, as found */
 	const char *notify; /* NOTIFY_SOCKET or NULL */
+	const char *syslog; /* path of the socket */
 	const char *user; /* LOGNAME or NULL */
 	const char *home;
 	const char *libexec;
@@ -254,6 +258,8 @@ extern struct parent parent;
 
 /* ---- musterd.c --------------------------------------------------------- */
 
+/* Is that descriptor what systemd's journal has given us? */
+int is_journal(int fd);
 int verbosity(void); /* 1 with -v, 2 with -w */
 uint64_t now(void); /* CLOCK_MONOTONIC, nanoseconds */
 
@@ -261,6 +267,7 @@ uint64_t now(void); /* CLOCK_MONOTONIC, nanoseconds */
 
 #define GUARD_READY 'R' /* u8 code: told to the process that waits (-d) */
 #define GUARD_NOTIFY 'N' /* text: sent to NOTIFY_SOCKET */
+#define GUARD_SYSLOG 'S' /* line: sent to the system's log */
 #define MAX_GUARD_MESSAGE 4096
 
 /* Waits for the parent; `ready` is the pipe of -d or -1.  Exit code. */

@@ -101,6 +101,18 @@ copy_file(int memfd, int fd)
 }
 
 static uint32_t
+log_format(void)
+{
+	const char *word;
+
+	word = options['F'];
+	return word == NULL             ? 0 :
+	    strcmp(word, "logfmt") == 0 ? SNAPSHOT_LOG_LOGFMT :
+	    strcmp(word, "json") == 0   ? SNAPSHOT_LOG_JSON :
+					  SNAPSHOT_LOG_TEXT;
+}
+
+static uint32_t
 snapshot_flags(void)
 {
 	const char *const *o = options;
@@ -110,6 +122,7 @@ snapshot_flags(void)
 	    (o['d'] != NULL && o['W'] != NULL ? SNAPSHOT_DAEMON_WAIT : 0) |
 	    (o['x'] != NULL ? SNAPSHOT_RUNNER : 0) |
 	    (o['q'] != NULL ? SNAPSHOT_QUIET : 0) |
+	    (is_journal(STDOUT_FILENO) ? SNAPSHOT_JOURNAL : 0) | log_format() |
 	    (instance.uid == 0 ? SNAPSHOT_ROOT : 0) |
 	    (isatty(STDOUT_FILENO) ? SNAPSHOT_STDOUT_TTY : 0) |
 	    (isatty(STDERR_FILENO) ? SNAPSHOT_STDERR_TTY : 0);

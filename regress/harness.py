@@ -251,6 +251,8 @@ class Musterd:
     stdin, stdout, stderr   instead of /dev/null and the files `stdout` and
              `stderr` in its directory
     terminal it gets one: all it writes there is read by terminal_text()
+    prefix   words in front of its command line: of a program that has it as
+             its only child, waits for it and ends as it did
     """
 
     # What was started in this test: conftest.py shows it when the test fails.
@@ -261,7 +263,7 @@ class Musterd:
     def __init__(self, config, *args, name="muster.json", find=False,
                  user=None, env=None, http=True, daemon=False, strict=True,
                  grace=15, stdin=None, stdout=None, stderr=None,
-                 terminal=False):
+                 terminal=False, prefix=()):
         # Not pytest's tmp_path: a Unix socket's path has 107 bytes at most,
         # and another user must be able to come here.
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="muster-",
@@ -277,6 +279,7 @@ class Musterd:
         self.master = None      # our side of its terminal
         self.printed = b""      # on it
         self.args = list(args)
+        self.prefix = list(prefix)
         self.popen = None
         self.pid = None
         self.returncode = None
@@ -338,12 +341,16 @@ class Musterd:
                 extra["preexec_fn"] = lambda: fcntl.ioctl(
                     0, termios.TIOCSCTTY, 0)
             self.popen = subprocess.Popen(
-                [*words, *self.args], cwd=self.dir, env=self.env,
+                [*self.prefix, *words, *self.args], cwd=self.dir, env=self.env,
                 stdin=streams[0], stdout=streams[1], stderr=streams[2],
                 start_new_session=True, **extra)
         if slave is not None:
             os.close(slave)
         self.pid = self.popen.pid
+        if self.prefix:
+            below = wait_for("the child", lambda: self.poll() is not None or [
+                p for p in processes() if p.ppid == self.popen.pid])
+            self.pid = below[0].pid if isinstance(below, list) else self.pid
         if self.daemon:
             self._find_daemon()
         return self
