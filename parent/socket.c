@@ -17,6 +17,8 @@
 
 /* Sockets: the listeners of the API, named ones for jobs, and connects. */
 
+#define MAX_UNREAD (64UL * 1024) /* answers, each with a descriptor */
+
 union address {
 	struct sockaddr sa;
 	struct sockaddr_in in;
@@ -314,7 +316,8 @@ socket_connect(uint32_t id, struct wire_reader *r)
 	int fd;
 
 	e = table_entry(parent.table, wire_get_u32(r), ENTRY_UNIX);
-	if (wire_end(r) == -1 || e == NULL || file_read(e, &file) == -1)
+	if (wire_end(r) == -1 || e == NULL || file_read(e, &file) == -1 ||
+	    channel_queued(parent.verifier->channel) > MAX_UNREAD)
 		return -1;
 	memset(&sun, 0, sizeof(sun));
 	sun.sun_family = AF_UNIX;
