@@ -91,12 +91,15 @@ console_log(int level, const char *program, const char *text)
 	static const char *const words[] = {
 	    "ERROR", "WARNING", "INFO", "DEBUG"};
 	char line[2048];
+	int n;
 
 	if (level < LOG_LEVEL_ERROR || level > LOG_LEVEL_DEBUG ||
 	    (level >= LOG_LEVEL_INFO &&
 		(int)mgr.snapshot->verbosity < level - 1))
 		return;
-	(void)snprintf(line, sizeof(line), "[%s] %s%s%s\n", words[level],
-	    program, program[0] == '\0' ? "" : ": ", text);
+	n = snprintf(line, sizeof(line), "[%s] %s%s%s\n", words[level], program,
+	    program[0] == '\0' ? "" : ": ", text);
+	if (n >= (int)sizeof(line))
+		line[sizeof(line) - 2] = '\n';
 	log_line(1, line);
 }
