@@ -54,7 +54,7 @@ lower(const struct table *t, uint32_t id)
 	/* Ids come in order, mostly. */
 	if (t->count == 0 || t->items[t->count - 1]->id < id)
 		return t->count;
-	if (id <= t->count && t->items[id - 1]->id == id)
+	if (id > 0 && id <= t->count && t->items[id - 1]->id == id)
 		return id - 1;
 	low = 0;
 	high = t->count;
