@@ -17,7 +17,7 @@
 
 /* Sockets: the listeners of the API, named ones for jobs, and connects. */
 
-#define MAX_UNREAD (64UL * 1024) /* answers, each with a descriptor */
+#define MAX_UNREAD (16UL * 1024) /* answers, each with a descriptor */
 
 union address {
 	struct sockaddr sa;
@@ -316,15 +316,20 @@ socket_connect(uint32_t id, struct wire_reader *r)
 	int fd;
 
 	e = table_entry(parent.table, wire_get_u32(r), ENTRY_UNIX);
-	if (wire_end(r) == -1 || e == NULL || file_read(e, &file) == -1 ||
-	    channel_queued(parent.verifier->channel) > MAX_UNREAD)
+	if (wire_end(r) == -1 || e == NULL || file_read(e, &file) == -1)
 		return -1;
 	memset(&sun, 0, sizeof(sun));
 	sun.sun_family = AF_UNIX;
 	(void)strlcpy(sun.sun_path, file.path, sizeof(sun.sun_path));
 	c = &parent.table->creds[e->cred];
 	error = 0;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = -1;
+	/* Who does not take them must not use up our descriptors. */
+	if (channel_queued(parent.verifier->channel) > MAX_UNREAD)
+		errno = ECONNREFUSED;
+	else
+		fd = socket(
+		    AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1 || cred_enter(c) == -1)
 		error = errno;
 	else {

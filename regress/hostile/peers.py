@@ -226,10 +226,12 @@ def framing():
 class Witness:
     """What must be as before, whatever the attack."""
 
-    def __init__(self, m):
+    def __init__(self, m, jobs=2):
         self.m = m
         self.guard = m.pid
         self.parent = m.parent().pid
+        # All have reached their exec.
+        harness.wait_for("its jobs", lambda: len(m.jobs()) == jobs)
         self.jobs = sorted((p.pid, p.start) for p in m.jobs())
         self.canary = m.dir / "canary"
         self.docker = socket.socket(socket.AF_UNIX)
