@@ -314,13 +314,13 @@ child_lost(struct channel *channel, const char *why, void *arg)
 
 	(void)channel;
 	c = arg;
-	/* How one that has gone by itself has ended is told when it is reaped.
-	 */
+	end_child(c);
+	/* Not by the way of a manager that is ended.  How one that has gone by
+	 * itself has ended is told when it is reaped. */
 	if (why == channel_gone)
 		log_info("%s %u: %s", c->program, c->instance, why);
 	else
 		log_warnx("%s %u: %s", c->program, c->instance, why);
-	end_child(c);
 }
 
 /* Which of them may say of which that it misbehaves. */

@@ -35,42 +35,45 @@ down.sendall((" ".join([str(os.getpid()), name, *sys.argv[1:]])
 what = down.recv(1)
 if what == b"r":
     os.execv(real, [real, *sys.argv[1:]])
+if what == b"o":
+    # The test has the channel, as long as we live.
+    socket.send_fds(down, [b"x"], [3])
+    os.close(3)
+    down.recv(1)
+    os._exit(0)
 up = socket.socket(fileno=3)
-ends = [up, down]
-if what == b"p":
-    ours, theirs = socket.socketpair()
-    if os.fork() == 0:
-        up.detach()
-        os.dup2(theirs.detach(), 3)
-        os.execv(real, [real, *sys.argv[1:]])
-    theirs.close()
-    ends = [up, ours, down]
+ours, theirs = socket.socketpair()
+if os.fork() == 0:
+    up.detach()
+    os.dup2(theirs.detach(), 3)
+    os.execv(real, [real, *sys.argv[1:]])
+theirs.close()
 whole = b""
 
-def pass_on(s, other):
-    data, extra, _, _ = s.recvmsg(1 << 18, 2048)
-    fds = array.array("i")
-    for _, _, raw in extra:
-        fds.frombytes(raw)
-    if not data:
-        os._exit(0)
-    n = other.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
-                                fds)] if fds else [])
-    other.sendall(data[n:])
-    for fd in fds:
-        os.close(fd)
-
 while True:
-    for s in select.select(ends, [], [])[0]:
-        if what != b"p":
-            pass_on(s, down if s is up else up)
-        elif s is up:
-            pass_on(up, ours)
-        elif s is down:
-            data = down.recv(1 << 18)
+    for s in select.select([up, ours, down], [], [])[0]:
+        if s is up:
+            data, extra, _, _ = up.recvmsg(1 << 18, 2048)
             if not data:
                 os._exit(0)
-            up.sendall(data)
+            fds = array.array("i")
+            for _, _, raw in extra:
+                fds.frombytes(raw)
+            n = ours.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                                       fds)] if fds else [])
+            ours.sendall(data[n:])
+            for fd in fds:
+                os.close(fd)
+        elif s is down:
+            # What is said at once stays together: 8 bytes, its length.
+            data = down.recv(8, socket.MSG_WAITALL)
+            if not data:
+                os._exit(0)
+            left = int.from_bytes(data, "little")
+            while left > 0:
+                data = down.recv(min(left, 1 << 18))
+                up.sendall(data)
+                left -= len(data)
         else:
             # Only whole messages: something may be said in between.
             data = ours.recv(1 << 18)
@@ -98,6 +101,13 @@ class Channel(fakes.Component):
         self.fds = []
         self.closed = False
         self.kept = []
+
+
+class Proxy(fakes.Component):
+    """A real one, in whose name we can speak."""
+
+    def raw(self, data):
+        super().raw(len(data).to_bytes(8, "little") + data)
 
 
 class Owned:
@@ -137,17 +147,22 @@ class Owned:
                 sock, _ = self.listener.accept()
             except OSError:
                 return
-            c = fakes.Component(self, sock)
+            c = Proxy(self, sock)
             name = c.name.removeprefix("muster-")
             instance = next((int(a[2:]) for a in c.args
                              if a.startswith("-i")), 0)
             births = self.births.setdefault((name, instance), [])
             what = self.who[name](len(births), instance)
             births.append(time.monotonic())
+            if what != "proxy":
+                c.__class__ = fakes.Component
             try:
                 sock.sendall(what[:1].encode())
             except OSError:
                 continue
+            if what == "own":
+                _, fds, _, _ = socket.recv_fds(sock, 1, 1)
+                c.alive, c.sock = sock, socket.socket(fileno=fds[0])
             if what == "real":
                 sock.close()
             else:
@@ -181,6 +196,8 @@ class Owned:
         self.listener.close()
         for c in self.channels:
             c.sock.close()
+            if hasattr(c, "alive"):
+                c.alive.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
 

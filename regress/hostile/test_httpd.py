@@ -1,5 +1,6 @@
 """An owned httpd: worker 0 is the attacker's, worker 1 is real."""
 
+import signal
 import socket
 import time
 
@@ -13,7 +14,6 @@ from harness import job
 from peers import HTTPD, MANAGER, RELAY, frame
 
 REQUEST, STREAM_READ, READ_CANCEL = 340, 280, 282
-I64 = "=q"
 
 
 def i64(value):
@@ -158,9 +158,12 @@ def flood(channel, raw, seconds=8):
     channel.sock.setblocking(False)
     end = time.monotonic() + seconds * harness.SLOW
     sent = 0
+    rest = raw
     while time.monotonic() < end:
         try:
-            sent += channel.sock.send(raw)
+            n = channel.sock.send(rest)
+            sent += n
+            rest = rest[n:] or raw
         except BlockingIOError:
             time.sleep(0.001)
         except OSError:
@@ -212,6 +215,11 @@ def test_restarts_for_ever(owned):
         if 503 in codes:
             break
     assert codes <= {200, 503} and o.m.status() == "running"
+    # It does not obey before its time is over.
+    for _ in range(2):
+        o.m.signal(signal.SIGINT)
+        harness.wait_for("the end", lambda: o.m.status() != "running")
+    assert o.m.wait() == 0
 
 
 def test_silence(owned):
