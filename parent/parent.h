@@ -206,8 +206,9 @@ struct slot {
 #define IS_FORGOTTEN 1024 /* the id is free when nothing is left */
 
 #define FIRST_PROBE 0x80000000U /* process ids from here on are probes */
-#define LAST_PROCESS (FIRST_PROBE / 2) /* managers that follow need some, too \
-					*/
+#define LAST_PROCESS \
+	(FIRST_PROBE / 2) /* managers that follow need some, too \
+			   */
 
 /* An unprivileged program. */
 struct child {

@@ -308,3 +308,42 @@ def test_descriptors_that_nobody_asked_for(owned):
     assert len(os.listdir(f"/proc/{witness.parent}/fd")) <= before + 2
     again.die()
     witness.over()
+
+
+def feed_lies():
+    """(name, messages on the manager's channel to httpd)"""
+    return [
+        ("unknown", frame(9999)), ("proc, empty", frame(323)),
+        ("proc, half", frame(323, u32(1, 1, 0))),
+        ("config, half", frame(321, text("1") + text("x") + bytes(20))),
+        ("proc 0 is gone", frame(324, u32(0)) + frame(9999)),
+        ("another state", frame(320, u64(1)) + frame(325)),
+        ("length 0", frame(325, size=0)),
+        ("answer to nobody", frame(341, fakes.u16(99) + bytes(20))),
+        ("many", frame(320, u64(1)) * 20000 + frame(322)),
+    ]
+
+
+@pytest.mark.parametrize("raw", [pytest.param(r, id=n)
+                                 for n, r in feed_lies()])
+def test_lies_to_httpd(owned, raw):
+    """The worker believes none of it, and answers what it knew before."""
+    o = owned(config(), {"manager": after_a_crash})
+    o.m.wait_status()
+    witness = peers.Witness(o.m)
+    worker = [p.pid for p in o.m.component("muster-httpd")]
+    before = o.m.processes()
+    o.next("manager").die()
+    again = o.next("manager")
+    again.send(fakes.SEAL, 0, u32(ENTRIES, 0, 1))
+    again.receive(fakes.WORLD_END)
+    peer = o.peer(again, peers.HTTPD)
+    peer.raw(raw)
+    assert peer.ended()
+    assert o.m.processes() == before
+    assert o.m.get("/v1/info").status in (200, 404)
+    assert [p.pid for p in o.m.component("muster-httpd")] == worker
+    again.die()
+    harness.wait_for("a manager", lambda: o.m.post(
+        "/restart/99").status == 404)
+    witness.over()
