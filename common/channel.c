@@ -55,6 +55,8 @@ struct channel {
 #define LAST_READS 64 /* receive() after writing has failed */
 #define MESSAGE_COST 96 /* bytes of memory that a queued message needs */
 
+const char channel_gone[] = "peer has gone";
+
 /* What may still be delivered. */
 struct budget {
 	size_t messages;
@@ -116,7 +118,7 @@ read_error(int error)
 	switch (error) {
 	case ECONNRESET:
 	case EPIPE:
-		return "peer has gone";
+		return channel_gone;
 	case EBADMSG:
 		return "malformed message";
 	case ERANGE:
@@ -188,7 +190,7 @@ receive(struct channel *c, struct budget *left, int again)
 			break;
 		n = imsgbuf_read(&c->in);
 		if (n != 1) {
-			fail(c, n == 0 ? "peer has gone" : read_error(errno));
+			fail(c, n == 0 ? channel_gone : read_error(errno));
 			break;
 		}
 		count = deliver(c, left);
@@ -264,7 +266,7 @@ read_last(struct channel *c)
 		if (left.messages == TURN_MESSAGES)
 			break;
 	}
-	fail(c, "peer has gone");
+	fail(c, channel_gone);
 }
 
 static void

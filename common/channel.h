@@ -29,6 +29,9 @@ typedef int (*channel_message_fn)(struct channel *, struct imsg *, void *arg);
  */
 typedef void (*channel_lost_fn)(struct channel *, const char *why, void *arg);
 
+/* The text of one that has closed its end; all others are faults of it. */
+extern const char channel_gone[];
+
 #define CHANNEL_ACCEPT_FDS 1 /* descriptors may be received */
 #define CHANNEL_MAX_MESSAGE (64UL * 1024) /* bytes with header */
 #define CHANNEL_QUEUE_LIMIT (16UL * 1024 * 1024) /* default, bytes unsent */

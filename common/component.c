@@ -162,6 +162,21 @@ component_lost(struct channel *c, const char *why, void *arg)
 	_exit(0);
 }
 
+void
+component_peer_lost(enum role role, uint32_t instance, const char *why)
+{
+	struct wire w;
+
+	if (why == channel_gone)
+		return;
+	wire_init(&w);
+	wire_put_u8(&w, (uint8_t)role);
+	wire_put_u32(&w, instance);
+	(void)channel_send_wire(
+	    component_self->parent, IMSG_PEER_BAD, 0, -1, &w);
+	wire_free(&w);
+}
+
 /*
  * The channel is there from the beginning, so that it takes what goes wrong
  * to the parent; it is read by nobody before the loop runs.

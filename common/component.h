@@ -4,6 +4,7 @@
 #include <event2/event.h>
 
 #include "channel.h"
+#include "message.h"
 #include "sandbox.h"
 
 /*
@@ -29,6 +30,11 @@ struct component {
 	void *arg; /* given to dispatch; may be set in prepare or ready */
 };
 
+/*
+ * For a channel_lost_fn: has the parent replace a peer that sends rubbish or
+ * does not read.  One that has just gone is replaced anyway.
+ */
+void component_peer_lost(enum role, uint32_t instance, const char *why);
 /*
  * Makes the event base (two priorities, 0 is served first; epoll; no signal
  * handlers; SIGPIPE ignored) and the parent's channel, of which nothing is

@@ -65,6 +65,11 @@ enum imsg_type {
 	 * memfd of one page; its first u64 is the sequence number of the
 	 * feed (stored with release, loaded with acquire order). */
 	IMSG_SEQUENCE_PAGE,
+	/* child → parent: u8 role, u32 instance.  This peer has sent rubbish,
+	 * or does not read: it is ended and replaced.  A manager may say it of
+	 * all but managers, the relay of httpd, the verifier of the resolver.
+	 */
+	IMSG_PEER_BAD,
 
 	/* ---- configuration: parent ⇄ manager, before the seal -------- */
 

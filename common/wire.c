@@ -136,7 +136,10 @@ wire_check(const struct wire *w)
 void
 wire_read(struct wire_reader *r, const void *data, size_t len)
 {
-	r->next = data;
+	static const uint8_t nothing;
+
+	/* An empty payload lies nowhere, and NULL + 0 is undefined. */
+	r->next = data == NULL ? &nothing : data;
 	r->left = len;
 	r->failed = 0;
 }

@@ -54,7 +54,7 @@ lower(const struct table *t, uint32_t id)
 	/* Ids come in order, mostly. */
 	if (t->count == 0 || t->items[t->count - 1]->id < id)
 		return t->count;
-	if (id <= t->count && t->items[id - 1]->id == id)
+	if (id > 0 && id <= t->count && t->items[id - 1]->id == id)
 		return id - 1;
 	low = 0;
 	high = t->count;
@@ -268,29 +268,44 @@ names(struct wire_reader *r)
 	return list;
 }
 
+static void
+free_config(struct replica *of)
+{
+	free(of->directory);
+	free(of->user);
+	free(of->uids);
+	free(of->gids);
+	free_names(of->hosts);
+	free_names(of->origins);
+}
+
+/* All of it, or what was there stays: it is read while none comes. */
 static int
 got_config(struct wire_reader *r)
 {
-	wire_get_string(r, replica.version, sizeof(replica.version));
-	wire_get_string(r, replica.boot, sizeof(replica.boot));
-	replica.pid = wire_get_u32(r);
-	replica.started = wire_get_i64(r);
-	replica.owner = wire_get_u32(r);
-	free(replica.directory);
-	replica.directory = wire_get_strdup(r, MAX_BLOB_SIZE);
-	free(replica.user);
-	replica.user = wire_get_strdup(r, MAX_BLOB_SIZE);
-	free(replica.uids);
-	replica.uids = numbers(r, &replica.nuids);
-	free(replica.gids);
-	replica.gids = numbers(r, &replica.ngids);
-	free_names(replica.hosts);
-	replica.hosts = names(r);
-	free_names(replica.origins);
-	replica.origins = names(r);
-	replica.flags = wire_get_u8(r);
+	struct replica fresh;
+
+	fresh = replica;
+	wire_get_string(r, fresh.version, sizeof(fresh.version));
+	wire_get_string(r, fresh.boot, sizeof(fresh.boot));
+	fresh.pid = wire_get_u32(r);
+	fresh.started = wire_get_i64(r);
+	fresh.owner = wire_get_u32(r);
+	fresh.directory = wire_get_strdup(r, MAX_BLOB_SIZE);
+	fresh.user = wire_get_strdup(r, MAX_BLOB_SIZE);
+	fresh.uids = numbers(r, &fresh.nuids);
+	fresh.gids = numbers(r, &fresh.ngids);
+	fresh.hosts = names(r);
+	fresh.origins = names(r);
+	fresh.flags = wire_get_u8(r);
+	if (wire_end(r) == -1) {
+		free_config(&fresh);
+		return -1;
+	}
+	free_config(&replica);
+	replica = fresh;
 	principals_begin();
-	return wire_end(r);
+	return 0;
 }
 
 static int
@@ -299,7 +314,9 @@ got_sequence(struct wire_reader *r)
 	uint64_t sequence;
 
 	sequence = wire_get_u64(r);
-	if (wire_end(r) == -1)
+	/* Without rules and status there is nothing to answer. */
+	if (wire_end(r) == -1 || replica.directory == NULL ||
+	    replica.missing == NULL)
 		return -1;
 	replica.sequence = sequence;
 	if (snapshot) {

@@ -171,20 +171,35 @@ int
 blob_read_global(const void *data, size_t len)
 {
 	struct wire_reader r;
+	uint64_t sequence;
+	uint32_t signals;
+	uint8_t version;
 	uint8_t phase;
+	int code;
+	int failed;
+	int named;
 
 	wire_read(&r, data, len);
-	if (wire_get_u8(&r) != BLOB_VERSION)
-		return -1;
+	version = wire_get_u8(&r);
 	phase = wire_get_u8(&r);
-	if (phase < PHASE_LAUNCHING || phase > PHASE_FLUSHING)
+	code = wire_get_u8(&r);
+	failed = wire_get_u8(&r);
+	named = wire_get_bool(&r);
+	signals = wire_get_u32(&r);
+	sequence = wire_get_u64(&r);
+	if (wire_end(&r) == -1 || version != BLOB_VERSION ||
+	    phase < PHASE_LAUNCHING || phase > PHASE_FLUSHING) {
+		mgr.phase = PHASE_RUNNING;
 		return -1;
+	}
 	mgr.phase = phase == PHASE_FLUSHING ? PHASE_SHUTDOWN : phase;
-	mgr.exit_code = wire_get_u8(&r);
-	mgr.launch_failed = wire_get_u8(&r);
-	mgr.named = wire_get_bool(&r);
-	mgr.signals = mgr.replayed = wire_get_u32(&r);
+	mgr.exit_code = code;
+	mgr.launch_failed = failed != 0;
+	mgr.named = named;
+	/* Who was asked to end does; else all signals are news to us. */
+	if (shutting_down())
+		mgr.signals = mgr.replayed = signals;
 	/* More than the one before can have published. */
-	mgr.sequence = wire_get_u64(&r) + (UINT64_C(1) << 32);
-	return wire_end(&r);
+	mgr.sequence = sequence + (UINT64_C(1) << 32);
+	return 0;
 }

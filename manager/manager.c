@@ -9,6 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* strvis(3) is the same in both; the header wants to be told. */
+#define LIBBSD_OPENBSD_VIS
+#include <bsd/vis.h>
+
 #include <event2/event.h>
 
 #include "../common/imsg.h"
@@ -283,6 +287,7 @@ relay_lost(struct channel *c, const char *why, void *arg)
 {
 	(void)arg;
 	log_debug("relay: %s", why);
+	component_peer_lost(ROLE_RELAY, 0, why);
 	if (mgr.relay == c)
 		mgr.relay = NULL;
 	channel_free(c);
@@ -300,6 +305,7 @@ verifier_lost(struct channel *c, const char *why, void *arg)
 {
 	(void)arg;
 	log_debug("verifier: %s", why);
+	component_peer_lost(ROLE_VERIFIER, 0, why);
 	if (mgr.verifier == c)
 		mgr.verifier = NULL;
 	channel_free(c);
@@ -318,8 +324,9 @@ worker_lost(struct channel *c, const char *why, void *arg)
 {
 	struct worker *w;
 
-	log_debug("httpd: %s", why);
 	w = arg;
+	log_debug("httpd: %s", why);
+	component_peer_lost(ROLE_HTTPD, (uint32_t)(w - mgr.workers), why);
 	if (w->channel == c) {
 		w->channel = NULL;
 		w->fed = 0;
@@ -658,8 +665,11 @@ got_signal(struct wire_reader *r)
 static int
 got_log(struct wire_reader *r)
 {
+	/* A sane program has escaped it: then nothing changes. */
+	const int how = VIS_CSTYLE | VIS_OCTAL | VIS_NL | VIS_NOSLASH;
 	char program[64];
-	char text[4096];
+	char text[4200];
+	char clean[4 * sizeof(text)];
 	uint8_t level;
 
 	level = wire_get_u8(r);
@@ -667,8 +677,9 @@ got_log(struct wire_reader *r)
 	wire_get_string(r, text, sizeof(text));
 	if (wire_end(r) == -1)
 		return -1;
+	(void)strvis(clean, text, how);
 	if (mgr.snapshot != NULL)
-		console_log(level, program, text);
+		console_log(level, program, clean);
 	return 0;
 }
 

@@ -14,6 +14,10 @@
  * checked who asks; here it is decided.
  */
 
+#define MAX_PENDING 4096 /* of one worker: as many as it keeps itself */
+
+static unsigned int pending_count[MAX_WORKERS];
+
 struct request {
 	unsigned int worker;
 	uint32_t id;
@@ -109,7 +113,9 @@ restart_process(const struct request *r)
 		answer_now(r, "restart", 404, "process-not-found", r->argument);
 		return;
 	}
-	pending = calloc(1, sizeof(*pending));
+	pending = pending_count[r->worker] >= MAX_PENDING ?
+	    NULL :
+	    calloc(1, sizeof(*pending));
 	if (pending == NULL) {
 		answer_now(r, "restart", 503, "no-memory", "no memory");
 		return;
@@ -117,6 +123,7 @@ restart_process(const struct request *r)
 	describe(r, "restart", p, pending->what, sizeof(pending->what));
 	pending->worker = r->worker;
 	pending->id = r->id;
+	pending_count[r->worker]++;
 	SLIST_INSERT_HEAD(&p->waiting, pending, entry);
 	p->short_stop = !p->job->config->own_stop;
 	process_event(p, EVENT_RESTART);
@@ -137,6 +144,7 @@ request_process_settled(struct process *p, int ok, const char *why)
 		why = "Process is in shutdown.";
 	while ((pending = SLIST_FIRST(&p->waiting)) != NULL) {
 		SLIST_REMOVE_HEAD(&p->waiting, entry);
+		pending_count[pending->worker]--;
 		audit(pending->what, status, code);
 		answer(pending->worker, pending->id, status, code,
 		    ok == 0 ? "" : why, p->id);
@@ -158,6 +166,7 @@ request_worker_lost(unsigned int worker)
 			if (pending->worker != worker)
 				continue;
 			SLIST_REMOVE(&p->waiting, pending, pending, entry);
+			pending_count[worker]--;
 			audit(pending->what, 503, "worker-lost");
 			free(pending);
 		}

@@ -483,6 +483,16 @@ attempt_text(const struct verify_config *c, uint16_t status, const char *detail,
 		(void)snprintf(buf, size, "Connection error: %s", detail);
 }
 
+/* One line for terminals and logs: the verifier has cleaned it. */
+static int
+is_line(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return 0;
+	return 1;
+}
+
 int
 verify_message(struct channel *channel, struct imsg *imsg)
 {
@@ -515,7 +525,7 @@ verify_message(struct channel *channel, struct imsg *imsg)
 		(void)wire_get_u64(&r);
 		status = wire_get_u16(&r);
 		wire_get_string(&r, detail, sizeof(detail));
-		if (wire_end(&r) == -1)
+		if (wire_end(&r) == -1 || !is_line(detail))
 			return -1;
 		break;
 	default:

@@ -36,6 +36,7 @@ RB_HEAD(record_tree, record);
 
 static struct record_tree records = RB_INITIALIZER(&records);
 static int global_seen;
+static int procs_seen;
 static uint32_t highest;
 
 static int
@@ -105,7 +106,7 @@ read_proc(struct wire_reader *in)
 		return 0;
 	}
 	r = record_of(id);
-	r->seen = 1;
+	r->seen = procs_seen = 1;
 	r->generation = generation;
 	r->slot_state = state;
 	r->pid = wire_get_i32(in);
@@ -132,15 +133,28 @@ read_blob(struct wire_reader *in)
 	data = wire_get_bytes(in, MAX_BLOB_SIZE, &len);
 	if (wire_end(in) == -1)
 		return -1;
+	/*
+	 * The manager before may have been in other hands.  What cannot be
+	 * read must not cost each one after it its life: it is as if it were
+	 * missing.
+	 */
 	if (key == BLOB_GLOBAL) {
 		global_seen = 1;
-		return blob_read_global(data, len);
+		if (blob_read_global(data, len) == -1)
+			log_warnx("the state that was left is damaged");
+		return 0;
 	}
-	if ((key & BLOB_PROCESS) == 0)
+	if (key >> 32 != BLOB_PROCESS >> 32 || (uint32_t)key == 0 ||
+	    (uint32_t)key > PROBE_IDS / 2)
 		return 0;
 	r = record_of((uint32_t)key);
-	r->has_blob = 1;
-	return blob_read_process(&r->blob, data, len);
+	free(r->blob.job);
+	memset(&r->blob, 0, sizeof(r->blob));
+	r->has_blob = blob_read_process(&r->blob, data, len) == 0;
+	if (!r->has_blob)
+		log_warnx(
+		    "the state that was left of process %u is damaged", r->id);
+	return 0;
 }
 
 /* ---- whose is it? ------------------------------------------------------- */
@@ -189,12 +203,17 @@ renumber(void)
 	i = 0;
 	RB_FOREACH (r, record_tree, &records) {
 		p = owners[i++];
-		if (p == NULL || p->id != 0)
-			p = jobs_retired(
-			    r->blob.job[0] == '\0' ? "?" : r->blob.job);
-		p->id = r->id;
 		if (r->id > highest)
 			highest = r->id;
+		if (p == NULL || p->id != 0) {
+			if (!r->seen)
+				continue; /* there is nothing to look after */
+			p = jobs_retired(
+			    !r->has_blob || r->blob.job[0] == '\0' ?
+				"?" :
+				r->blob.job);
+		}
+		p->id = r->id;
 	}
 	free(owners);
 	for (i = 0; i < mgr.nprocesses; i++)
@@ -330,10 +349,12 @@ static void
 reconcile(void)
 {
 	feed_status_changed();
-	if (!global_seen) {
+	if (!global_seen && !procs_seen) {
 		launch_begin();
 		return;
 	}
+	if (!global_seen) /* it was taken away: what runs is all we know */
+		mgr.phase = PHASE_RUNNING;
 	renumber();
 	adopt_all();
 	log_info("adopted %u processes", mgr.nprocesses);

@@ -13,7 +13,7 @@
  * kernel says about a process, unread as well.
  */
 
-#define MAX_BLOB_BYTES (CHANNEL_QUEUE_LIMIT / 2) /* of all: they are sent */
+#define MAX_BLOB_BYTES (CHANNEL_QUEUE_LIMIT / 2) /* of all */
 
 struct blob {
 	RB_ENTRY(blob) entry;

@@ -300,6 +300,15 @@ child_stop(struct child *c)
 		(void)kill(c->pid, SIGKILL);
 }
 
+/* Replaced when it has been reaped. */
+static void
+end_child(struct child *c)
+{
+	disconnect(c);
+	if (c->pid != 0)
+		(void)kill(c->pid, SIGKILL);
+}
+
 void
 child_lost(struct channel *channel, const char *why, void *arg)
 {
@@ -307,10 +316,53 @@ child_lost(struct channel *channel, const char *why, void *arg)
 
 	(void)channel;
 	c = arg;
-	log_info("%s %u: %s", c->program, c->instance, why);
-	disconnect(c);
-	if (c->pid != 0)
-		(void)kill(c->pid, SIGKILL);
+	end_child(c);
+	/* Not by the way of a manager that is ended.  How one that has gone by
+	 * itself has ended is told when it is reaped. */
+	if (why == channel_gone)
+		log_info("%s %u: %s", c->program, c->instance, why);
+	else
+		log_warnx("%s %u: %s", c->program, c->instance, why);
+}
+
+/* Which of them may say of which that it misbehaves. */
+static int
+may_accuse(const struct child *by, const struct child *of)
+{
+	switch (by->role) {
+	case ROLE_MANAGER:
+		return by == parent.manager && of->role != ROLE_MANAGER;
+	case ROLE_RELAY:
+		return of->role == ROLE_HTTPD;
+	case ROLE_VERIFIER:
+		return of->role == ROLE_RESOLVER;
+	default:
+		return 0;
+	}
+}
+
+int
+child_accused(const struct child *by, struct wire_reader *r)
+{
+	uint32_t instance_number;
+	uint8_t role;
+	size_t i;
+
+	role = wire_get_u8(r);
+	instance_number = wire_get_u32(r);
+	if (wire_end(r) == -1)
+		return -1;
+	for (i = 0; i < NCHILDREN; i++)
+		if (all[i]->role == role && all[i]->instance == instance_number)
+			break;
+	if (i == NCHILDREN || !may_accuse(by, all[i]))
+		return -1;
+	if (all[i]->channel == NULL)
+		return 0; /* on its way out already */
+	log_warnx("%s %u: %s complains of it", all[i]->program, instance_number,
+	    by->program);
+	end_child(all[i]);
+	return 0;
 }
 
 static void
@@ -334,6 +386,7 @@ replace(struct child *c)
 		}
 	} else {
 		c->birth = BIRTH_CRASH;
+		reload_cancel();
 		seal_rollback();
 	}
 	if (now() - c->started > STABLE)
@@ -447,7 +500,7 @@ children_sealed(enum birth birth)
 		else if (c->channel != NULL && parent.old != NULL &&
 		    !socket_same_listeners(parent.old, parent.table)) {
 			/* Its listeners are others now. */
-			child_lost(c->channel, "reload", c);
+			end_child(c);
 			c->delay = 0;
 		}
 	}

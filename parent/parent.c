@@ -23,6 +23,7 @@
  */
 
 #define SWEEP_LIMIT (2 * SEC) /* then the guard goes on */
+#define WORLD_LIMIT (2 * CHANNEL_QUEUE_LIMIT) /* bytes, to a manager */
 
 struct parent parent;
 
@@ -168,6 +169,9 @@ parent_world(void)
 {
 	struct slot *s;
 
+	/* As many blobs and processes as there can be must find room. */
+	if (parent.manager->channel != NULL)
+		channel_set_limit(parent.manager->channel, WORLD_LIMIT);
 	(void)message();
 	send_wire(parent.manager, IMSG_SEQUENCE_PAGE, 0, copy_fd(parent.page));
 	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
@@ -195,7 +199,10 @@ got_log(struct child *c, struct wire_reader *r)
 	level = wire_get_u8(r);
 	wire_get_string(r, program, sizeof(program));
 	wire_get_string(r, text, sizeof(text));
-	if (wire_end(r) == -1 || level > LOG_LEVEL_DEBUG || !child_may_log(c))
+	/* Nobody speaks in the name of another. */
+	if (wire_end(r) == -1 || level > LOG_LEVEL_DEBUG ||
+	    strcmp(program, c->program + strlen("muster-")) != 0 ||
+	    !child_may_log(c))
 		return -1;
 	if (parent.manager->phase == MANAGER_READY &&
 	    parent.manager->channel != NULL)
@@ -369,6 +376,8 @@ parent_dispatch(struct channel *channel, struct imsg *imsg, void *arg)
 	message_read(&r, imsg);
 	if (type == IMSG_LOG)
 		return got_log(c, &r);
+	if (type == IMSG_PEER_BAD)
+		return child_accused(c, &r);
 	switch (c->role) {
 	case ROLE_MANAGER:
 		return manager_dispatch(c, type, id, &r);

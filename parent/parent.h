@@ -196,6 +196,7 @@ struct slot {
 	uint8_t state; /* enum slot_state */
 	uint8_t stage; /* enum stage, of a failed spawn */
 	uint16_t flags; /* IS_* */
+	uint8_t given; /* journals that this relay has: 1 | 2 */
 };
 #define IS_QUEUED 1 /* its spawn has not been tried yet */
 #define IS_PENDING 2 /* cloned, has not reached its exec for all we know */
@@ -209,6 +210,9 @@ struct slot {
 #define IS_FORGOTTEN 1024 /* the id is free when nothing is left */
 
 #define FIRST_PROBE 0x80000000U /* process ids from here on are probes */
+#define LAST_PROCESS \
+	(FIRST_PROBE / 2) /* managers that follow need some, too \
+			   */
 
 /* An unprivileged program. */
 struct child {
@@ -306,6 +310,8 @@ void child_start(struct child *);
 void child_stop(struct child *);
 /* Ends one that misbehaves; it is replaced when it has been reaped. */
 void child_lost(struct channel *, const char *why, void *child);
+/* PEER_BAD of one about another: 0 or -1. */
+int child_accused(const struct child *by, struct wire_reader *);
 /* Was it one? 0 if so, -1 if not. */
 int child_reaped(pid_t, int status);
 /* Is it one, or a process of ours that resolves users? */
@@ -363,6 +369,7 @@ int seal_adopted(void);
 /* A promoted manager died: back to the table before. */
 void seal_rollback(void);
 int reload_begin(uint32_t id);
+void reload_cancel(void);
 void reload_answer(int code, const char *text, size_t len);
 
 /* ---- tls.c ------------------------------------------------------------- */

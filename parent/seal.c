@@ -63,7 +63,8 @@ sealed(void)
 		snapshot_swap();
 		reload.going = 0;
 	}
-	if (parent.staged != NULL) {
+	/* After a crash the sealed one stands, whatever else is staged. */
+	if (sealing->birth != BIRTH_CRASH) {
 		parent.table = parent.staged;
 		parent.staged = NULL;
 		logfile_seal(parent.table, parent.old);
@@ -220,6 +221,18 @@ reload_begin(uint32_t id)
 	parent.check->birth = BIRTH_CHECK;
 	child_start(parent.check);
 	return 0;
+}
+
+/* Whoever asked for it has gone, and its answer with it. */
+void
+reload_cancel(void)
+{
+	if (!reload.going)
+		return;
+	reload.going = 0;
+	log_warnx("the reload is given up: its manager has gone");
+	child_stop(parent.check);
+	snapshot_drop();
 }
 
 void

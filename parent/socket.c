@@ -17,6 +17,8 @@
 
 /* Sockets: the listeners of the API, named ones for jobs, and connects. */
 
+#define MAX_UNREAD (16UL * 1024) /* answers, each with a descriptor */
+
 union address {
 	struct sockaddr sa;
 	struct sockaddr_in in;
@@ -321,7 +323,13 @@ socket_connect(uint32_t id, struct wire_reader *r)
 	(void)strlcpy(sun.sun_path, file.path, sizeof(sun.sun_path));
 	c = &parent.table->creds[e->cred];
 	error = 0;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = -1;
+	/* Who does not take them must not use up our descriptors. */
+	if (channel_queued(parent.verifier->channel) > MAX_UNREAD)
+		errno = ECONNREFUSED;
+	else
+		fd = socket(
+		    AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1 || cred_enter(c) == -1)
 		error = errno;
 	else {

@@ -483,6 +483,7 @@ spawn_request(struct wire_reader *r)
 	text = wire_get_strdup(r, MAX_CONSOLE);
 	s = slot_of_process(process);
 	if (wire_end(r) == -1 || process == 0 ||
+	    (process > LAST_PROCESS && process < FIRST_PROBE) ||
 	    table_entry(parent.table, fields[0], ENTRY_SPEC) == NULL ||
 	    (s != NULL &&
 		(s->state != SLOT_IDLE || generation <= s->generation))) {

@@ -19,6 +19,8 @@
 
 #define INPUT_PIPE (1024 * 1024)
 #define MAX_HELD (1024UL * 1024) /* bytes of texts while there is no relay */
+#define MAX_BEHIND (4UL * 1024 * 1024) /* of what the relay has not read */
+#define MAX_OLD_PIPES 64 /* of one stream: as many as the relay keeps */
 
 /* A pipe of an earlier generation that somebody still holds. */
 struct old_pipe {
@@ -97,10 +99,12 @@ send_stream(struct slot *s, int i, uint32_t generation, int fd, int has_ended)
 }
 
 static void
-send_journal(const struct slot *s, int i)
+send_journal(struct slot *s, int i)
 {
 	struct wire *w;
 
+	/* Once: each message holds a descriptor until it is read. */
+	s->given |= (uint8_t)(i + 1);
 	w = message();
 	wire_put_u32(w, s->process);
 	wire_put_u8(w, (uint8_t)(i + 1));
@@ -129,6 +133,33 @@ stream_exit(struct slot *s)
 	send_wire(parent.relay, IMSG_STREAM_EXIT, 0, -1);
 }
 
+static void
+close_old(struct old_pipe *p)
+{
+	LIST_REMOVE(p, link);
+	(void)close(p->fd);
+	free(p);
+}
+
+/* Makes room: a relay that closes none must not use up our descriptors. */
+static void
+limit_old(uint32_t process, uint8_t stream)
+{
+	struct old_pipe *oldest;
+	struct old_pipe *p;
+	unsigned int n;
+
+	oldest = NULL;
+	n = 0;
+	LIST_FOREACH (p, &old_pipes, link)
+		if (p->process == process && p->stream == stream) {
+			oldest = p;
+			n++;
+		}
+	if (n >= MAX_OLD_PIPES)
+		close_old(oldest);
+}
+
 void
 stream_retire(struct slot *s)
 {
@@ -138,6 +169,7 @@ stream_retire(struct slot *s)
 	for (i = 0; i < 2; i++) {
 		if (s->output[i] == -1)
 			continue;
+		limit_old(s->process, (uint8_t)i);
 		p = malloc(sizeof(*p));
 		if (p == NULL)
 			(void)close(s->output[i]); /* the relay has it */
@@ -150,14 +182,6 @@ stream_retire(struct slot *s)
 		}
 		s->output[i] = -1;
 	}
-}
-
-static void
-close_old(struct old_pipe *p)
-{
-	LIST_REMOVE(p, link);
-	(void)close(p->fd);
-	free(p);
 }
 
 void
@@ -194,7 +218,8 @@ stream_journal_wanted(struct wire_reader *r)
 	stream = wire_get_u8(r);
 	if (wire_end(r) == -1 || stream < 1 || stream > 2)
 		return -1;
-	if (s == NULL) /* forgotten meanwhile */
+	/* Forgotten meanwhile, or asked for by the relay before as well. */
+	if (s == NULL || (s->given & stream))
 		return 0;
 	if (s->journal[stream - 1] == -1)
 		s->journal[stream - 1] =
@@ -273,6 +298,10 @@ stream_forward(uint32_t type, uint32_t id, const void *data, size_t len)
 	struct held *h;
 
 	if (parent.relay->channel != NULL) {
+		/* Who floods the console must not cost the relay its life. */
+		if (len > 0 &&
+		    channel_queued(parent.relay->channel) > MAX_BEHIND)
+			return 0;
 		(void)channel_send(
 		    parent.relay->channel, type, id, -1, data, len);
 		return 0;
@@ -307,7 +336,8 @@ stream_resend(void)
 	LIST_FOREACH (p, &old_pipes, link)
 		if ((s = slot_of_process(p->process)) != NULL)
 			send_stream(s, p->stream, p->generation, p->fd, 1);
-	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
+	for (s = slot_next(NULL); s != NULL; s = slot_next(s)) {
+		s->given = 0;
 		for (i = 0; i < 2; i++) {
 			if (s->output[i] != -1 || s->journal[i] != -1)
 				send_stream(s, i, s->generation, s->output[i],
@@ -315,6 +345,7 @@ stream_resend(void)
 			if (s->journal[i] != -1)
 				send_journal(s, i);
 		}
+	}
 	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
 		if (!(s->flags & IS_LIVE) && s->output[0] == -1 &&
 		    s->output[1] == -1 && s->generation > 0)

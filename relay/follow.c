@@ -10,6 +10,7 @@
 #include <event2/event.h>
 
 #include "channel.h"
+#include "component.h"
 #include "imsg.h"
 #include "log.h"
 #include "relay.h"
@@ -399,6 +400,7 @@ follow_lost(struct channel *c, const char *why, void *arg)
 
 	(void)c;
 	log_debug("httpd %d: %s", (int)(worker - workers), why);
+	component_peer_lost(ROLE_HTTPD, (uint32_t)(worker - workers), why);
 	worker_drop(worker);
 }
 

@@ -127,6 +127,7 @@ resolver_lost(struct channel *c, const char *why, void *arg)
 	(void)c;
 	(void)arg;
 	log_info("resolver: %s", why);
+	component_peer_lost(ROLE_RESOLVER, 0, why);
 	drop_resolver();
 }
 

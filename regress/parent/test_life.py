@@ -376,3 +376,31 @@ def test_log_files_over_a_reload(muster, tmp_path):
     second.receive(fakes.BARRIER_DONE)
     relay.die()
     assert m.accept("relay").receive(fakes.SINK_OPEN).take("II")[0] == number
+
+
+def test_manager_dies_while_a_reload_is_checked(muster):
+    """What was staged is given up: it was neither complete nor checked."""
+    m = muster()
+    job = sh("id -u >&2; exit 3", stderr=fakes.INHERIT)
+    manager = m.ready(sh("sleep 4000"), job)
+    pid = manager.run(1)
+    manager.send(fakes.RELOAD, 7)
+    check = m.manager(fakes.CHECK)
+    check.entry(0, fakes.E_SPEC, sh("touch evil", directory=str(m.dir)))
+    check.entry(1, fakes.E_SPEC, sh("touch evil", directory=str(m.dir),
+                                    user="nobody", group="no-such-group"))
+    check.send(fakes.LOG, 0, fakes.u8(1) + text("manager") + text("staged"))
+    while b"staged" not in manager.receive(fakes.LOG).payload:
+        pass
+    manager.die()
+    assert check.ended()
+    manager, (procs, _, _) = m.again(2)
+    assert procs[1]["pid"] == pid and procs[1]["entry"] == 0
+    manager.run(2, entry=1)
+    assert manager.exited(2) == (3 << 8, 0)
+    assert not (m.dir / "evil").exists()
+    # Another one can be checked after it.
+    manager.send(fakes.RELOAD, 8)
+    m.manager(fakes.CHECK).send(fakes.CFG_VERDICT, 0,
+                                fakes.u8(5) + fakes.u8(1) + text("no\n"))
+    assert manager.receive(fakes.RELOAD_DONE).id == 8
