@@ -129,13 +129,23 @@ manager_message(struct channel *channel, struct imsg *imsg, void *arg)
 	return replica_message(imsg);
 }
 
+/*
+ * A peer that is still there (we had no memory for a message, say) is not
+ * introduced again, unlike one that is replaced: then we are.
+ */
 static void
-manager_lost(struct channel *channel, const char *why, void *arg)
+lost(const char *name, const char *why)
+{
+	if (strcmp(why, "peer has gone") != 0)
+		fatalx("%s: %s", name, why);
+	log_debug("%s: %s", name, why);
+}
+
+static void
+manager_forgotten(struct channel *channel)
 {
 	unsigned int i;
 
-	(void)arg;
-	log_debug("manager: %s", why);
 	if (manager_channel == channel)
 		manager_channel = NULL;
 	channel_free(channel);
@@ -145,10 +155,18 @@ manager_lost(struct channel *channel, const char *why, void *arg)
 }
 
 static void
+manager_lost(struct channel *channel, const char *why, void *arg)
+{
+	(void)arg;
+	lost("manager", why);
+	manager_forgotten(channel);
+}
+
+static void
 relay_lost(struct channel *channel, const char *why, void *arg)
 {
 	(void)arg;
-	log_debug("relay: %s", why);
+	lost("relay", why);
 	if (relay_channel == channel)
 		relay_channel = NULL;
 	channel_free(channel);
@@ -179,7 +197,7 @@ got_peer(struct imsg *imsg)
 		return 0;
 	}
 	if (manager_channel != NULL)
-		manager_lost(manager_channel, "replaced", NULL);
+		manager_forgotten(manager_channel);
 	manager_channel =
 	    channel_new(base, fd, 0, manager_message, manager_lost, NULL);
 	return 0;

@@ -276,11 +276,24 @@ relay_message(struct channel *c, struct imsg *imsg, void *arg)
 	}
 }
 
+/*
+ * Without memory for a message, the peer is still there and will not be
+ * introduced again: then it is better that we are replaced.
+ */
+static void
+peer_lost(const char *name, const char *why)
+{
+	if (strcmp(why, "out of memory") == 0 ||
+	    strcmp(why, "message could not be made") == 0)
+		fatalx("%s: %s", name, why);
+	log_debug("%s: %s", name, why);
+}
+
 static void
 relay_lost(struct channel *c, const char *why, void *arg)
 {
 	(void)arg;
-	log_debug("relay: %s", why);
+	peer_lost("relay", why);
 	if (mgr.relay == c)
 		mgr.relay = NULL;
 	channel_free(c);
@@ -297,7 +310,7 @@ static void
 verifier_lost(struct channel *c, const char *why, void *arg)
 {
 	(void)arg;
-	log_debug("verifier: %s", why);
+	peer_lost("verifier", why);
 	if (mgr.verifier == c)
 		mgr.verifier = NULL;
 	channel_free(c);
@@ -316,7 +329,7 @@ worker_lost(struct channel *c, const char *why, void *arg)
 {
 	struct worker *w;
 
-	log_debug("httpd: %s", why);
+	peer_lost("httpd", why);
 	w = arg;
 	if (w->channel == c) {
 		w->channel = NULL;

@@ -75,6 +75,9 @@ manager_lost(struct channel *c, const char *why, void *arg)
 {
 	(void)c;
 	(void)arg;
+	/* One that is still there is not introduced again: we are replaced. */
+	if (strcmp(why, "peer has gone") != 0)
+		fatalx("manager: %s", why);
 	log_debug("manager: %s", why);
 	manager_drop();
 }
