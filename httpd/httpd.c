@@ -130,13 +130,13 @@ manager_message(struct channel *channel, struct imsg *imsg, void *arg)
 }
 
 /*
- * A peer that is still there (we had no memory for a message, say) is not
- * introduced again, unlike one that is replaced: then we are.
+ * When it was we who had no memory, the peer is still there and will not be
+ * introduced again: then it is better that we are replaced.
  */
 static void
 lost(const char *name, const char *why)
 {
-	if (strcmp(why, "peer has gone") != 0)
+	if (channel_no_memory(why))
 		fatalx("%s: %s", name, why);
 	log_debug("%s: %s", name, why);
 }

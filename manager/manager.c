@@ -283,8 +283,7 @@ relay_message(struct channel *c, struct imsg *imsg, void *arg)
 static void
 peer_lost(const char *name, const char *why)
 {
-	if (strcmp(why, "out of memory") == 0 ||
-	    strcmp(why, "message could not be made") == 0)
+	if (channel_no_memory(why))
 		fatalx("%s: %s", name, why);
 	log_debug("%s: %s", name, why);
 }

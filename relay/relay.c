@@ -75,8 +75,8 @@ manager_lost(struct channel *c, const char *why, void *arg)
 {
 	(void)c;
 	(void)arg;
-	/* One that is still there is not introduced again: we are replaced. */
-	if (strcmp(why, "peer has gone") != 0)
+	/* It is still there and not introduced again: we are replaced. */
+	if (channel_no_memory(why))
 		fatalx("manager: %s", why);
 	log_debug("manager: %s", why);
 	manager_drop();
