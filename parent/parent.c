@@ -111,8 +111,8 @@ guard_cb(int fd, short events, void *arg)
 	_exit(1);
 }
 
-static void
-tell_guard(char kind, const void *data, size_t len)
+void
+guard_tell(char kind, const void *data, size_t len)
 {
 	char buf[MAX_GUARD_MESSAGE];
 
@@ -311,7 +311,7 @@ manager_asks(uint32_t type, uint32_t id, struct wire_reader *r)
 	case IMSG_DAEMON_READY:
 		if (got_code(r, &code) == -1)
 			return -1;
-		tell_guard(GUARD_READY, &code, 1);
+		guard_tell(GUARD_READY, &code, 1);
 		return 0;
 	case IMSG_REOPEN:
 		if (wire_end(r) == -1)
@@ -326,7 +326,7 @@ manager_asks(uint32_t type, uint32_t id, struct wire_reader *r)
 		text = wire_get_view(r, MAX_GUARD_MESSAGE - 1, &len);
 		if (wire_end(r) == -1)
 			return -1;
-		tell_guard(GUARD_NOTIFY, text, len);
+		guard_tell(GUARD_NOTIFY, text, len);
 		return 0;
 	default:
 		return -1;
