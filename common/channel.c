@@ -395,8 +395,7 @@ channel_send(struct channel *c, uint32_t type, uint32_t id, int fd,
 		goto drop;
 	if (imsg_compose(&c->out, type, id, 0, fd, data, len) == -1) {
 		fail(c,
-		    errno == ERANGE ? "message too long to send" :
-				      no_memory);
+		    errno == ERANGE ? "message too long to send" : no_memory);
 		goto drop;
 	}
 	cost = imsgbuf_queuebytes(&c->out) +
