@@ -74,6 +74,15 @@ arm(struct channel *c)
 	event_active(&c->turn_event, EV_WRITE, 1);
 }
 
+static const char no_memory[] = "out of memory";
+static const char not_made[] = "message could not be made";
+
+int
+channel_no_memory(const char *why)
+{
+	return why == no_memory || why == not_made;
+}
+
 /* Stops everything; lost() is called by turn_cb(). */
 static void
 fail(struct channel *c, const char *why)
@@ -126,7 +135,7 @@ read_error(int error)
 	case EMFILE:
 		return "descriptors were lost";
 	case ENOMEM:
-		return "out of memory";
+		return no_memory;
 	default:
 		return "read error";
 	}
@@ -388,8 +397,7 @@ channel_send(struct channel *c, uint32_t type, uint32_t id, int fd,
 		goto drop;
 	if (imsg_compose(&c->out, type, id, 0, fd, data, len) == -1) {
 		fail(c,
-		    errno == ERANGE ? "message too long to send" :
-				      "out of memory");
+		    errno == ERANGE ? "message too long to send" : no_memory);
 		goto drop;
 	}
 	cost = imsgbuf_queuebytes(&c->out) +
@@ -416,7 +424,7 @@ channel_send_wire(
     struct channel *c, uint32_t type, uint32_t id, int fd, const struct wire *w)
 {
 	if (wire_check(w) == -1) {
-		fail(c, "message could not be made");
+		fail(c, not_made);
 		if (fd != -1)
 			(void)close(fd);
 		return -1;

@@ -28,6 +28,8 @@ typedef int (*channel_message_fn)(struct channel *, struct imsg *, void *arg);
  * message is delivered; the owner frees the channel.
  */
 typedef void (*channel_lost_fn)(struct channel *, const char *why, void *arg);
+/* 1 if that was because we had no memory: the peer is still there. */
+int channel_no_memory(const char *why);
 
 /* The text of one that has closed its end; all others are faults of it. */
 extern const char channel_gone[];

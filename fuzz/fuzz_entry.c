@@ -39,6 +39,21 @@ send_wire(struct child *c, uint32_t type, uint32_t id, int fd)
 	(void)fd;
 }
 
+void
+guard_tell(char kind, const void *data, size_t len)
+{
+	(void)kind;
+	(void)data;
+	(void)len;
+}
+
+size_t
+channel_queued(const struct channel *c)
+{
+	(void)c;
+	return 0;
+}
+
 int
 copy_fd(int fd)
 {

@@ -1,8 +1,8 @@
 /* sources: parent/parent.c parent/child.c parent/seal.c parent/table.c
  * parent/entry.c parent/spawn.c parent/plan.c parent/words.c parent/group.c
  * parent/reap.c parent/stream.c parent/blob.c parent/logfile.c
- * parent/socket.c parent/snapshot.c parent/cgroup.c common/channel.c
- * common/imsg.c common/imsg_buffer.c common/wire.c */
+ * parent/socket.c parent/snapshot.c parent/cgroup.c parent/tls.c
+ * common/channel.c common/imsg.c common/imsg_buffer.c common/wire.c */
 /* libs: event_core bsd */
 /*
  * What the components may ask of the parent: its real dispatch functions,
@@ -93,6 +93,12 @@ write(int fd, const void *data, size_t len)
 	if (fd <= STDERR_FILENO)
 		return (ssize_t)len;
 	return syscall(SYS_write, fd, data, len);
+}
+
+int
+is_journal(int fd)
+{
+	return fd < 0;
 }
 
 pid_t
@@ -618,12 +624,26 @@ begin(void)
 	child_start(parent.workers);
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void
+input(const uint8_t *data, size_t size)
 {
 	uint16_t type;
 	uint16_t len;
 
+	if (data[0] & OPT_SEALED)
+		seal();
+	for (data++, size--; size >= 6; data += 6 + len, size -= 6 + len) {
+		memcpy(&type, data + 1, sizeof(type));
+		memcpy(&len, data + 4, sizeof(len));
+		if (len > size - 6)
+			len = (uint16_t)(size - 6);
+		record(data[0] % WHO_COUNT, type, data[3], data + 6, len);
+	}
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
 	if (parent.base == NULL)
 		init();
 	if (size < 1)
@@ -635,15 +655,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		clear();
 		return 0;
 	}
-	if (data[0] & OPT_SEALED)
-		seal();
-	for (data++, size--; size >= 6; data += 6 + len, size -= 6 + len) {
-		memcpy(&type, data + 1, sizeof(type));
-		memcpy(&len, data + 4, sizeof(len));
-		if (len > size - 6)
-			len = (uint16_t)(size - 6);
-		record(data[0] % WHO_COUNT, type, data[3], data + 6, len);
-	}
+	input(data, size);
 	clear();
 	return 0;
 }

@@ -1,5 +1,5 @@
-/* sources: httpd/replica.c httpd/json.c common/imsg.c common/imsg_buffer.c
- * common/wire.c */
+/* sources: httpd/replica.c httpd/principal.c httpd/json.c common/imsg.c
+ * common/imsg_buffer.c common/wire.c */
 /* libs: bsd jansson */
 /*
  * The feed as a hostile manager could send it, and what httpd reads of it
@@ -18,6 +18,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What the replica needs of the rest. */
 struct channel *manager_channel;
+
+void
+clients_revoke(void)
+{
+}
 
 void
 listen_start(void)

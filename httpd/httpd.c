@@ -153,11 +153,21 @@ manager_message(struct channel *channel, struct imsg *imsg, void *arg)
 	return replica_message(imsg);
 }
 
+/*
+ * When it was we who had no memory, the peer is still there and will not be
+ * introduced again: then it is better that we are replaced.
+ */
 static void
-manager_lost(struct channel *channel, const char *why, void *arg)
+lost(const char *name, const char *why)
 {
-	(void)arg;
-	log_debug("manager: %s", why);
+	if (channel_no_memory(why))
+		fatalx("%s: %s", name, why);
+	log_debug("%s: %s", name, why);
+}
+
+static void
+manager_forgotten(struct channel *channel)
+{
 	if (manager_channel == channel)
 		manager_channel = NULL;
 	channel_free(channel);
@@ -199,10 +209,18 @@ manager_came(int reloaded)
 }
 
 static void
+manager_lost(struct channel *channel, const char *why, void *arg)
+{
+	(void)arg;
+	lost("manager", why);
+	manager_forgotten(channel);
+}
+
+static void
 relay_lost(struct channel *channel, const char *why, void *arg)
 {
 	(void)arg;
-	log_debug("relay: %s", why);
+	lost("relay", why);
 	if (relay_channel == channel)
 		relay_channel = NULL;
 	channel_free(channel);
@@ -234,7 +252,7 @@ got_peer(struct imsg *imsg)
 		return 0;
 	}
 	if (manager_channel != NULL)
-		manager_lost(manager_channel, "replaced", NULL);
+		manager_forgotten(manager_channel);
 	manager_channel =
 	    channel_new(base, fd, 0, manager_message, manager_lost, NULL);
 	if (manager_channel != NULL)

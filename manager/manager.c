@@ -282,11 +282,23 @@ relay_message(struct channel *c, struct imsg *imsg, void *arg)
 	}
 }
 
+/*
+ * Without memory for a message, the peer is still there and will not be
+ * introduced again: then it is better that we are replaced.
+ */
+static void
+peer_lost(const char *name, const char *why)
+{
+	if (channel_no_memory(why))
+		fatalx("%s: %s", name, why);
+	log_debug("%s: %s", name, why);
+}
+
 static void
 relay_lost(struct channel *c, const char *why, void *arg)
 {
 	(void)arg;
-	log_debug("relay: %s", why);
+	peer_lost("relay", why);
 	component_peer_lost(ROLE_RELAY, 0, why);
 	if (mgr.relay == c)
 		mgr.relay = NULL;
@@ -304,7 +316,7 @@ static void
 verifier_lost(struct channel *c, const char *why, void *arg)
 {
 	(void)arg;
-	log_debug("verifier: %s", why);
+	peer_lost("verifier", why);
 	component_peer_lost(ROLE_VERIFIER, 0, why);
 	if (mgr.verifier == c)
 		mgr.verifier = NULL;
@@ -324,8 +336,8 @@ worker_lost(struct channel *c, const char *why, void *arg)
 {
 	struct worker *w;
 
+	peer_lost("httpd", why);
 	w = arg;
-	log_debug("httpd: %s", why);
 	component_peer_lost(ROLE_HTTPD, (uint32_t)(w - mgr.workers), why);
 	if (w->channel == c) {
 		w->channel = NULL;

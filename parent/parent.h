@@ -271,13 +271,16 @@ uint64_t now(void); /* CLOCK_MONOTONIC, nanoseconds */
 
 #define GUARD_READY 'R' /* u8 code: told to the process that waits (-d) */
 #define GUARD_NOTIFY 'N' /* text: sent to NOTIFY_SOCKET */
-#define GUARD_SYSLOG 'S' /* line: sent to the system's log */
+#define GUARD_SYSLOG 'L' /* line: sent to the system's log */
+#define GUARD_SOCKET 'S' /* path that was bound: removed at the end */
 #define MAX_GUARD_MESSAGE 4096
 
 /* Waits for the parent; `ready` is the pipe of -d or -1.  Exit code. */
 int guard_run(pid_t, int fd, int ready);
 /* Removes the files that were made: pidfile, lock, cgroups. */
 void guard_remove(void);
+/* In the parent: a message for the guard, one of the above. */
+void guard_tell(char kind, const void *data, size_t len);
 /* Kills all that descends from this process; gives up after `limit` ns. */
 void guard_sweep(uint64_t limit);
 
@@ -383,7 +386,7 @@ struct tls_entry {
 	uint8_t flags;
 };
 
-/* 0, or -1: out of bounds. */
+/* entry.c: 0, or -1: out of bounds. */
 int tls_read(const struct entry *, struct tls_entry *);
 /* Has the table files of TLS? */
 int tls_wanted(const struct table *);

@@ -26,22 +26,6 @@ static struct {
 } check;
 
 int
-tls_read(const struct entry *e, struct tls_entry *t)
-{
-	struct wire_reader r;
-
-	wire_read(&r, e->data, e->len);
-	wire_get_string(&r, t->path, sizeof(t->path));
-	t->what = wire_get_u8(&r);
-	t->flags = wire_get_u8(&r);
-	if (wire_end(&r) == -1 || t->path[0] != '/' ||
-	    t->what < TLS_FILE_CERTIFICATE || t->what > TLS_FILE_KEY ||
-	    t->flags > TLS_FILE_REQUIRED)
-		return -1;
-	return 0;
-}
-
-int
 tls_wanted(const struct table *t)
 {
 	uint32_t i;

@@ -75,6 +75,9 @@ manager_lost(struct channel *c, const char *why, void *arg)
 {
 	(void)c;
 	(void)arg;
+	/* It is still there and not introduced again: we are replaced. */
+	if (channel_no_memory(why))
+		fatalx("manager: %s", why);
 	log_debug("manager: %s", why);
 	manager_drop();
 }

@@ -1,5 +1,5 @@
 /* sources: ctl/output.c ctl/client.c ctl/http.c ctl/socket.c ctl/table.c */
-/* sources: ctl/text.c ctl/say.c ctl/words.c */
+/* sources: ctl/transport_plain.c ctl/text.c ctl/say.c ctl/words.c */
 /* libs: bsd jansson cmocka */
 #include <sys/types.h>
 
