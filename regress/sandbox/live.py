@@ -1,6 +1,7 @@
 """The components of a musterd that runs, and calls that they would not do."""
 
 import ctypes
+import itertools
 import os
 import pathlib
 import socket
@@ -164,16 +165,24 @@ def word(arg):
 
 
 def filter_of(*args):
-    """The pid and the instructions of a seccomp filter."""
+    """The seccomp filter of a process: its instructions and its pid, which
+    one of them compares with."""
     done = subprocess.run([INJECT, *map(str, args)], capture_output=True,
                           encoding="ascii", check=False)
     if done.returncode == UNSUPPORTED:
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stderr
     pid, *instructions = done.stdout.splitlines()
-    own = f"{int(pid):08x}"
-    return [line.replace(own, "itself") if line.endswith(own) else line
-            for line in instructions]
+    return instructions, f" {int(pid):08x}"
+
+
+def different(one, other):
+    """Where two filters differ in more than the pids of their processes. A
+    pid may be the number of a system call as well."""
+    (a, own), (b, its) = one, other
+    return [(n, x, y) for n, (x, y) in enumerate(
+        itertools.zip_longest(a, b, fillvalue="")) if x != y and
+            (x[:-9], x[-9:], y[-9:]) != (y[:-9], own, its)]
 
 
 # --- what /proc tells ---
