@@ -1,8 +1,8 @@
 /* sources: parent/parent.c parent/child.c parent/seal.c parent/table.c
  * parent/entry.c parent/spawn.c parent/plan.c parent/words.c parent/group.c
  * parent/reap.c parent/stream.c parent/blob.c parent/logfile.c
- * parent/socket.c parent/snapshot.c parent/cgroup.c common/channel.c
- * common/imsg.c common/imsg_buffer.c common/wire.c */
+ * parent/socket.c parent/snapshot.c parent/tls.c parent/cgroup.c
+ * common/channel.c common/imsg.c common/imsg_buffer.c common/wire.c */
 /* libs: event_core bsd */
 /*
  * What the components may ask of the parent: its real dispatch functions,
@@ -573,11 +573,13 @@ clear(void)
 {
 	struct slot *next;
 	struct slot *s;
-	int i;
+	unsigned int i;
 
-	for (i = 0; i < MAX_WORKERS + 5; i++)
-		child_stop(
-		    i < 5 ? child_of((unsigned int)i) : &parent.workers[i - 5]);
+	for (i = 0; i < 5; i++)
+		child_stop(child_of(i));
+	for (i = 0; i < MAX_WORKERS; i++)
+		child_stop(&parent.workers[i]);
+	child_stop(parent.checker);
 	for (i = 0; i < 8 && (i == 0 || slot_next(NULL) != NULL); i++) {
 		for (s = slot_next(NULL); s != NULL; s = next) {
 			next = slot_next(s);

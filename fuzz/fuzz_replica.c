@@ -1,5 +1,5 @@
-/* sources: httpd/replica.c httpd/json.c common/imsg.c common/imsg_buffer.c
- * common/wire.c */
+/* sources: httpd/replica.c httpd/principal.c httpd/json.c common/imsg.c
+ * common/imsg_buffer.c common/wire.c */
 /* libs: bsd jansson */
 /*
  * The feed as a hostile manager could send it, and what httpd reads of it
@@ -21,6 +21,11 @@ struct channel *manager_channel;
 
 void
 listen_start(void)
+{
+}
+
+void
+clients_revoke(void)
 {
 }
 
