@@ -620,23 +620,13 @@ begin(void)
 	child_start(parent.workers);
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void
+play(const uint8_t *data, size_t size)
 {
 	uint16_t type;
 	uint16_t len;
 
-	if (parent.base == NULL)
-		init();
-	if (size < 1)
-		return 0;
-	begin();
 	clone_fails = (data[0] & OPT_FAILS) != 0;
-	if (setjmp(the_end) != 0) {
-		imsg_free(&imsg);
-		clear();
-		return 0;
-	}
 	if (data[0] & OPT_SEALED)
 		seal();
 	for (data++, size--; size >= 6; data += 6 + len, size -= 6 + len) {
@@ -646,6 +636,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			len = (uint16_t)(size - 6);
 		record(data[0] % WHO_COUNT, type, data[3], data + 6, len);
 	}
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (parent.base == NULL)
+		init();
+	if (size < 1)
+		return 0;
+	begin();
+	if (setjmp(the_end) == 0)
+		play(data, size);
+	else
+		imsg_free(&imsg);
 	clear();
 	return 0;
 }
