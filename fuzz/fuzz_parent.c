@@ -217,6 +217,13 @@ now(void)
 }
 
 int
+is_journal(int fd)
+{
+	(void)fd;
+	return 0;
+}
+
+int
 verbosity(void)
 {
 	return 0;
