@@ -1,7 +1,7 @@
 /* sources: parent/parent.c parent/child.c parent/seal.c parent/table.c
  * parent/entry.c parent/spawn.c parent/plan.c parent/words.c parent/group.c
  * parent/reap.c parent/stream.c parent/blob.c parent/logfile.c
- * parent/socket.c parent/snapshot.c parent/cgroup.c parent/tls.c
+ * parent/socket.c parent/snapshot.c parent/tls.c parent/cgroup.c
  * common/channel.c common/imsg.c common/imsg_buffer.c common/wire.c */
 /* libs: event_core bsd */
 /*
@@ -93,12 +93,6 @@ write(int fd, const void *data, size_t len)
 	if (fd <= STDERR_FILENO)
 		return (ssize_t)len;
 	return syscall(SYS_write, fd, data, len);
-}
-
-int
-is_journal(int fd)
-{
-	return fd < 0;
 }
 
 pid_t
@@ -220,6 +214,13 @@ now(void)
 	static uint64_t time;
 
 	return ++time * MSEC;
+}
+
+int
+is_journal(int fd)
+{
+	(void)fd;
+	return 0;
 }
 
 int
@@ -579,11 +580,13 @@ clear(void)
 {
 	struct slot *next;
 	struct slot *s;
-	int i;
+	unsigned int i;
 
-	for (i = 0; i < MAX_WORKERS + 5; i++)
-		child_stop(
-		    i < 5 ? child_of((unsigned int)i) : &parent.workers[i - 5]);
+	for (i = 0; i < 5; i++)
+		child_stop(child_of(i));
+	for (i = 0; i < MAX_WORKERS; i++)
+		child_stop(&parent.workers[i]);
+	child_stop(parent.checker);
 	for (i = 0; i < 8 && (i == 0 || slot_next(NULL) != NULL); i++) {
 		for (s = slot_next(NULL); s != NULL; s = next) {
 			next = slot_next(s);
@@ -625,11 +628,12 @@ begin(void)
 }
 
 static void
-input(const uint8_t *data, size_t size)
+play(const uint8_t *data, size_t size)
 {
 	uint16_t type;
 	uint16_t len;
 
+	clone_fails = (data[0] & OPT_FAILS) != 0;
 	if (data[0] & OPT_SEALED)
 		seal();
 	for (data++, size--; size >= 6; data += 6 + len, size -= 6 + len) {
@@ -649,13 +653,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1)
 		return 0;
 	begin();
-	clone_fails = (data[0] & OPT_FAILS) != 0;
-	if (setjmp(the_end) != 0) {
+	if (setjmp(the_end) == 0)
+		play(data, size);
+	else
 		imsg_free(&imsg);
-		clear();
-		return 0;
-	}
-	input(data, size);
 	clear();
 	return 0;
 }

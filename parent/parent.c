@@ -190,6 +190,11 @@ parent_world(void)
 static int
 got_log(struct child *c, struct wire_reader *r)
 {
+	static const char *const names[] = {[ROLE_MANAGER] = "manager",
+	    [ROLE_VERIFIER] = "verifier",
+	    [ROLE_RESOLVER] = "resolver",
+	    [ROLE_RELAY] = "relay",
+	    [ROLE_HTTPD] = "httpd"};
 	struct wire_reader all;
 	char program[64];
 	char text[4200];
@@ -201,8 +206,7 @@ got_log(struct child *c, struct wire_reader *r)
 	wire_get_string(r, text, sizeof(text));
 	/* Nobody speaks in the name of another. */
 	if (wire_end(r) == -1 || level > LOG_LEVEL_DEBUG ||
-	    strcmp(program, c->program + strlen("muster-")) != 0 ||
-	    !child_may_log(c))
+	    strcmp(program, names[c->role]) != 0 || !child_may_log(c))
 		return -1;
 	if (parent.manager->phase == MANAGER_READY &&
 	    parent.manager->channel != NULL)

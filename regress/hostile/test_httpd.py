@@ -34,8 +34,8 @@ def start(owned, count=9, **more):
 
 
 def request(op=1, role=3, argument="1", body="", sender="x"):
-    return (u8(op) + i64(0) + u8(role) + text(sender) + text(argument)
-            + text(body))
+    return (u8(op) + i64(0) + u8(role) + text("") + text(sender)
+            + text(argument) + text(body))
 
 
 def read(process=1, stream=1, start_=0, lines=0, wait=0):
@@ -187,14 +187,14 @@ def test_flood(owned, role, raw):
 def test_flood_of_the_log(owned):
     o, witness, worker = start(owned, 1)
     line = b"\x1b]0;x\x07\n[ERROR] forged\xff\xfe" + b"x" * 4000
-    worker.raw(frame(fakes.LOG, u8(1) + text("httpd") + text(line)) * 2000)
+    worker.raw(frame(fakes.LOG, u8(1) + text("httpd") + text(line)) * 5000)
     assert worker.ended()
     o.said(r"muster-httpd 0: malformed message")
     witness.over()
     said = (o.m.dir / "stdout").read_bytes()
     assert b"\x1b" not in said and b"\xff" not in said
     assert b"\n[ERROR] forged" not in said
-    assert 10 < said.count(b"forged") <= 1001
+    assert 10 < said.count(b"forged") <= 2002
     assert all(line.startswith(b"[WARNING]") for line in said.splitlines()
                if b"forged" in line)
 

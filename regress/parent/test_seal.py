@@ -87,7 +87,7 @@ def test_bad_entry(muster, kind, data):
 @pytest.mark.parametrize("kind, payload", [
     pytest.param(fakes.ENTRY, u32(1) + b"\1" + text(GOOD), id="index"),
     pytest.param(fakes.ENTRY, u32(0) + b"\0" + text(GOOD), id="kind 0"),
-    pytest.param(fakes.ENTRY, u32(0) + b"\10" + text(GOOD), id="kind 8"),
+    pytest.param(fakes.ENTRY, u32(0) + b"\x63" + text(GOOD), id="kind 99"),
     pytest.param(fakes.ENTRY, u32(0) + b"\1" + text(""), id="empty"),
     pytest.param(fakes.ENTRY, u32(0) + b"\1" + text(GOOD) + b"x", id="long"),
     pytest.param(fakes.ENTRY_DATA, b"abc", id="data alone"),

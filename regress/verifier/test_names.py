@@ -13,6 +13,7 @@ from imsgpeer import (CHECK_TCP, IMSG_RESOLVE, IMSG_RESOLVED,
                       Component, i32, text, u8, u32)
 from servers import answers, response, silent
 
+IMSG_PEER_BAD = 5
 EAI_AGAIN, EAI_NONAME = -3, -2
 
 
@@ -36,6 +37,12 @@ class Resolver:
         assert m and m.kind == IMSG_RESOLVER_WANTED and not m.payload
         self.peer = self.verifier.connect(ROLE_RESOLVER)
         return self
+
+    def accused(self):
+        """The parent is told that we misbehave: it would replace us."""
+        m = self.verifier.asks(5 * harness.SLOW)
+        assert m and m.kind == IMSG_PEER_BAD
+        assert m.payload == u8(ROLE_RESOLVER) + u32(0)
 
     def asked(self, timeout=5):
         m = self.peer.receive(timeout * harness.SLOW)
@@ -220,6 +227,7 @@ def test_malformed_answers(verifier, resolver, payload):
     resolver.say(m, payload)
     assert resolver.peer.ended()
     assert "cannot resolve" in verifier.attempt(number).detail
+    resolver.accused()
     resolver.wanted()
     resolver.say(resolver.asked(), addresses("127.0.0.1"))
     while "resolve" in verifier.attempt(number).detail:
@@ -237,6 +245,7 @@ def test_wrong_answers(verifier, resolver):
         m = resolver.wanted().asked()
         wrong(m)
         assert resolver.peer.ended()
+        resolver.accused()
 
 
 def test_redirect_to_a_name(verifier, resolver, serve):
