@@ -98,8 +98,6 @@ launch_reloaded(void)
 	blob_global();
 	/* It may have come in the middle of the launch. */
 	notify_ready();
-	if (mgr.snapshot->flags & SNAPSHOT_DAEMON_WAIT)
-		manager_daemon_ready(0);
 	launch_continue();
 }
 
@@ -302,8 +300,6 @@ launch_done(void)
 	progress_end();
 	notify_ready();
 	(void)malloc_trim(0); /* what the burst has left */
-	if (mgr.snapshot->flags & SNAPSHOT_DAEMON_WAIT)
-		manager_daemon_ready(0);
 	if (runner_job == NULL)
 		return;
 	/* The command writes by itself, and must not meet the display. */

@@ -88,8 +88,8 @@ flush_cb(int fd, short ev, void *arg)
 	(void)ev;
 	(void)arg;
 	launch_run();
-	notify_status();
 	feed_flush();
+	notify_flush();
 	shutdown_check();
 }
 

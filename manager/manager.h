@@ -303,7 +303,7 @@ int tail_pending(void);
 /* ---- notify.c: sd_notify -------------------------------------------- */
 
 void notify_begin(void); /* before the snapshot is released */
-void notify_status(void);
+void notify_flush(void); /* at the end of a turn, after the feed */
 void notify_ready(void); /* also after a reload, whatever came of it */
 void notify_reloading(void);
 void notify_stopping(void);

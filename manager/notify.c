@@ -8,6 +8,7 @@
 #include <bsd/string.h>
 
 #include "../common/log.h"
+#include "../common/snapshot.h"
 #include "../common/wire.h"
 #include "manager.h"
 
@@ -20,6 +21,7 @@
 #define EXTEND_SECONDS 10 /* from one to the next */
 
 static int listened;
+static int ready_due; /* to be told at the end of this turn */
 static struct event *watchdog; /* NULL: nobody watches */
 static struct event *extension; /* while a start or an end takes long */
 static char last_status[MAX_NAME + 64];
@@ -119,7 +121,7 @@ notify_slow(void)
 /* ---- states --------------------------------------------------------- */
 
 /* "STATUS=3/4 ready, waiting for web", when it has changed. */
-void
+static void
 notify_status(void)
 {
 	const struct process *waiting;
@@ -155,10 +157,24 @@ notify_status(void)
 void
 notify_ready(void)
 {
+	ready_due = 1;
+	manager_later();
+}
+
+/* Not before the API says so, too: whoever waits for it may ask at once. */
+void
+notify_flush(void)
+{
 	char text[64];
 
+	notify_status();
+	if (!ready_due)
+		return;
+	ready_due = 0;
 	if (mgr.phase != PHASE_RUNNING)
 		return;
+	if (mgr.snapshot->flags & SNAPSHOT_DAEMON_WAIT)
+		manager_daemon_ready(0);
 	(void)snprintf(text, sizeof(text), "READY=1\nSTATUS=%u processes",
 	    mgr.nprocesses - (mgr.runner != NULL ? 1 : 0));
 	send_text(text);
