@@ -18,10 +18,11 @@
  * client has memory of its own only while it is slow.
  */
 
-#define READ_SIZE (64UL * 1024)
+#define READ_SIZE ((size_t)HTTP_MAX_HEAD)
+#define KEEP_OUTPUT 2048 /* buffers up to this size are kept */
+#define MAX_ANSWER (4UL * 1024 * 1024) /* unsent, and more is to be written */
 #define LATER 2 /* priority: handshakes take long, and may wait */
 
-static TAILQ_HEAD(, client) clients = TAILQ_HEAD_INITIALIZER(clients);
 unsigned int nclients;
 
 static void client_process(struct client *, char *, size_t);
@@ -52,6 +53,15 @@ watch(struct client *c)
 		tv.tv_sec = left > 0 ? left : 1;
 	}
 	(void)event_add(&c->read, &tv);
+}
+
+/* TLS may hold bytes that the descriptor no longer tells of. */
+static void
+watch_again(struct client *c)
+{
+	watch(c);
+	if (c->tls != NULL)
+		event_active(&c->read, EV_READ, 0);
 }
 
 /* ---- the handshake of TLS ------------------------------------------- */
@@ -124,6 +134,7 @@ client_new(int fd, int unix_socket, const struct sockaddr *peer)
 	    &c->read, base, fd, EV_READ | EV_PERSIST, read_cb, c);
 	(void)event_assign(&c->write, base, fd, EV_WRITE, write_cb, c);
 	(void)evtimer_assign(&c->timer, base, timer_cb, c);
+	c->progress = now_ms();
 	TAILQ_INSERT_TAIL(&clients, c, entry);
 	nclients++;
 	switch (transport_open(c)) {
@@ -139,12 +150,22 @@ client_new(int fd, int unix_socket, const struct sockaddr *peer)
 	}
 }
 
+static void
+output_free(struct client *c)
+{
+	room_account(c->out_size, 0);
+	free(c->out);
+	c->out = NULL;
+	c->out_size = 0;
+}
+
 void
 client_free(struct client *c)
 {
 	TAILQ_REMOVE(&clients, c, entry);
 	nclients--;
 	manager_forget(c);
+	room_forget(c);
 	stream_free(c->stream);
 	(void)event_del(&c->read);
 	(void)event_del(&c->write);
@@ -152,7 +173,7 @@ client_free(struct client *c)
 	transport_free(c);
 	(void)close(c->fd);
 	free(c->in);
-	free(c->out);
+	output_free(c);
 	free(c);
 	listen_resume();
 }
@@ -215,7 +236,7 @@ client_write(struct client *c, const void *data, size_t len)
 	if (c->out_off > 0 && c->out_off == c->out_len)
 		c->out_off = c->out_len = 0;
 	/* One answer may have any size. */
-	if (c->out_len - c->out_off > MAX_OUTPUT * 16)
+	if (c->out_len - c->out_off > MAX_ANSWER)
 		return -1;
 	if (c->out_size - c->out_len < len && c->out_off > 0) {
 		memmove(c->out, c->out + c->out_off, c->out_len - c->out_off);
@@ -229,6 +250,7 @@ client_write(struct client *c, const void *data, size_t len)
 		bigger = realloc(c->out, size);
 		if (bigger == NULL)
 			return -1;
+		room_account(c->out_size, size);
 		c->out = bigger;
 		c->out_size = size;
 	}
@@ -257,11 +279,8 @@ close_gently(struct client *c)
 static void
 written(struct client *c)
 {
-	if (c->out_size > 16384) {
-		free(c->out);
-		c->out = NULL;
-		c->out_size = 0;
-	}
+	if (c->out_size > KEEP_OUTPUT)
+		output_free(c);
 	c->out_off = c->out_len = 0;
 	if (c->state == CLIENT_STREAMING)
 		stream_pull(c);
@@ -288,8 +307,10 @@ client_flush(struct client *c)
 			event_active(&c->timer, EV_TIMEOUT, 0);
 			return;
 		}
-		if (n > 0)
+		if (n > 0) {
 			c->out_off += (size_t)n;
+			room_touch(c);
+		}
 	}
 	if (client_drained(c)) {
 		written(c);
@@ -312,7 +333,10 @@ write_cb(int fd, short ev, void *arg)
 		return;
 	}
 	client_flush(c);
-	if (c->state == CLIENT_READING && client_drained(c) && c->in_len > 0)
+	if (c->state != CLIENT_READING || !client_drained(c))
+		return;
+	watch_again(c); /* read_later() may have stopped it */
+	if (c->in_len > 0)
 		client_process(c, NULL, 0);
 }
 
@@ -329,12 +353,30 @@ skip(struct client *c, size_t len)
 	return n;
 }
 
+/* Answers what is no request; nothing can follow it. */
 static void
-bad_request(struct client *c)
+refuse(struct client *c, int status, const char *code, const char *reason)
 {
 	c->close = 1;
 	c->minor = 1;
-	respond_problem(c, c->req.status, "bad-request", c->req.reason);
+	c->head = 0;
+	respond_problem(c, status, code, reason);
+}
+
+/* A head is not complete.  Its time does not begin anew with each byte; -1
+ * when it is over. */
+static int
+await_head(struct client *c)
+{
+	int64_t now;
+
+	now = now_seconds();
+	if (c->head_deadline == 0)
+		c->head_deadline = now + HEAD_SECONDS;
+	else if (now >= c->head_deadline)
+		return -1;
+	watch(c);
+	return 0;
 }
 
 static void
@@ -372,52 +414,74 @@ keep(struct client *c, const char *rest, size_t len)
 	return 0;
 }
 
+/* May another answer, to one of len bytes of requests, be added to what is
+ * not yet written? */
+static int
+has_room(const struct client *c, size_t len)
+{
+	return c->out_len - c->out_off < MAX_OUTPUT && !room_over(len);
+}
+
+/*
+ * One request at buf.  Returns the length of its head; 0: it is not complete;
+ * len: it was refused, and so is the rest.
+ */
+static size_t
+next_request(struct client *c, char *buf, size_t len)
+{
+	enum http_parse got;
+
+	got = http_parse_head(buf, len, &c->req);
+	if (got == HTTP_MORE && await_head(c) == 0)
+		return 0;
+	if (got != HTTP_DONE) {
+		if (got == HTTP_MORE)
+			refuse(c, 408, "timeout", "the request took too long");
+		else
+			refuse(c, c->req.status, "bad-request", c->req.reason);
+		return len;
+	}
+	len = c->req.head_len;
+	got_head(c, buf);
+	if (c->state == CLIENT_READING)
+		http_request_init(&c->req);
+	return len;
+}
+
 /*
  * Parses and answers what is in buf (NULL: what was kept), as long as each
- * answer is complete at once; the rest is kept.
+ * answer is complete at once and there is room for it; the rest is kept.
  */
 static void
 client_process(struct client *c, char *buf, size_t len)
 {
-	enum http_parse got;
 	size_t n;
 
 	if (buf == NULL) {
 		buf = c->in;
 		len = c->in_len;
 	}
-	while (len > 0 && c->state == CLIENT_READING &&
-	    (client_drained(c) || c->out_len - c->out_off < MAX_OUTPUT)) {
+	n = 1;
+	while (n > 0 && len > 0 && c->state == CLIENT_READING &&
+	    has_room(c, len)) {
 		n = skip(c, len);
+		if (n == 0)
+			n = next_request(c, buf, len);
 		buf += n;
 		len -= n;
-		if (len == 0)
-			break;
-		got = http_parse_head(buf, len, &c->req);
-		if (got == HTTP_MORE) {
-			if (c->head_deadline == 0) {
-				c->head_deadline = now_seconds() + HEAD_SECONDS;
-				watch(c);
-			}
-			break;
-		}
-		if (got == HTTP_BAD) {
-			bad_request(c);
-			len = 0;
-			break;
-		}
-		n = c->req.head_len;
-		got_head(c, buf);
-		buf += n;
-		len -= n;
-		if (c->state == CLIENT_READING)
-			http_request_init(&c->req);
 	}
 	if (keep(c, buf, len) == -1) {
 		client_free(c);
 		return;
 	}
 	client_flush(c);
+	/* write_cb() goes on. */
+	if (n == 0 || len == 0 || c->state != CLIENT_READING || c->writing)
+		return;
+	if (room_over(len))
+		room_defer(c);
+	else
+		event_active(&c->write, EV_WRITE, 0);
 }
 
 static void
@@ -425,16 +489,13 @@ head_timeout(struct client *c)
 {
 	/* Nothing is expected of it; write_cb() looks after its reading. */
 	if (c->state == CLIENT_WAITING || c->state == CLIENT_STREAMING ||
-	    c->writing)
+	    c->writing || c->deferred)
 		return;
 	if (c->state != CLIENT_READING || c->head_deadline == 0) {
 		client_free(c);
 		return;
 	}
-	(void)event_del(&c->read);
-	c->close = 1;
-	c->minor = 1;
-	respond_problem(c, 408, "timeout", "the request took too long");
+	refuse(c, 408, "timeout", "the request took too long");
 	client_flush(c);
 }
 
@@ -475,6 +536,7 @@ read_cb(int fd, short ev, void *arg)
 	static char shared[READ_SIZE];
 	struct client *c;
 	ssize_t n;
+	char *buf;
 
 	(void)fd;
 	c = arg;
@@ -486,25 +548,25 @@ read_cb(int fd, short ev, void *arg)
 		drain(c);
 		return;
 	}
-	if (c->state != CLIENT_READING || c->writing) {
+	if (c->state != CLIENT_READING || c->writing || c->deferred ||
+	    c->in_len == READ_SIZE) {
 		read_later(c);
 		return;
 	}
-	if (c->in != NULL) {
-		n = transport_read(c, c->in + c->in_len, READ_SIZE - c->in_len);
-		if (n > 0)
-			c->in_len += (size_t)n;
-	} else
-		n = transport_read(c, shared, sizeof(shared));
+	buf = c->in == NULL ? shared : c->in + c->in_len;
+	n = transport_read(c, buf, READ_SIZE - c->in_len);
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
 		client_free(c);
 		return;
 	}
-	if (c->in != NULL)
+	if ((size_t)n == READ_SIZE - c->in_len)
+		watch_again(c);
+	if (c->in != NULL) {
+		c->in_len += (size_t)n;
 		client_process(c, NULL, 0);
-	else
+	} else
 		client_process(c, shared, (size_t)n);
 }
 
@@ -523,7 +585,7 @@ client_done(struct client *c)
 	/* It was waiting or streaming; more requests may be here. */
 	c->state = CLIENT_READING;
 	http_request_init(&c->req);
-	watch(c);
+	watch_again(c);
 	if (c->in_len > 0)
 		event_active(&c->write, EV_WRITE, 0);
 }

@@ -21,7 +21,8 @@
 #define HEAD_SECONDS 10 /* from its first byte to its last */
 #define IDLE_SECONDS 75 /* between requests */
 #define WRITE_SECONDS 30 /* without progress of the reader */
-#define MAX_OUTPUT (256UL * 1024) /* unsent bytes of one client */
+#define MAX_OUTPUT (32UL * 1024) /* unsent: its next request waits */
+#define MAX_STREAMS 400 /* readers of output; others find room, too */
 #define COMMENT_SECONDS 15 /* of silence on a stream */
 #define MAX_WAIT 600 /* seconds of ?wait= */
 
@@ -119,6 +120,7 @@ struct stream;
 
 struct client {
 	TAILQ_ENTRY(client) entry;
+	TAILQ_ENTRY(client) deferred_entry; /* room.c */
 	int fd;
 	uint8_t state; /* enum client_state */
 	uint8_t unix_socket;
@@ -129,6 +131,7 @@ struct client {
 	uint8_t minor; /* of the request's version */
 	uint8_t close; /* after this answer */
 	uint8_t writing; /* the write event is armed */
+	uint8_t deferred; /* waits until others have read their answers */
 	int64_t uid; /* of the peer, -1 unknown */
 	char from[64];
 	uint8_t certificate[PRINCIPAL_HASH];
@@ -146,6 +149,7 @@ struct client {
 	size_t out_off;
 	size_t out_size;
 	int64_t head_deadline; /* monotonic seconds, 0 none */
+	int64_t progress; /* ms: served, or has taken something */
 	uint32_t request; /* id at the manager while waiting */
 	uint8_t op; /* enum request_op of it */
 	uint8_t asked; /* a manager has got it */
@@ -179,6 +183,25 @@ void client_timer(struct client *, unsigned int seconds);
 void clients_revoke(void);
 int64_t now_seconds(void);
 extern unsigned int nclients;
+
+/* ---- room.c: too many connections, too much unread ------------------- */
+
+TAILQ_HEAD(client_list, client);
+extern struct client_list clients; /* least recently served first */
+
+int64_t now_ms(void);
+void room_touch(struct client *);
+/* Closes the connection that is missed least, not that of the newcomer
+ * (or NULL).  -1: all are busy. */
+int room_make(const struct client *newcomer);
+/* So much is unread that who has sent so many bytes (SIZE_MAX: no request)
+ * is not answered now: room_defer(). */
+int room_over(size_t asked);
+/* Its write event is made active when there is room again. */
+void room_defer(struct client *);
+void room_forget(struct client *);
+/* The size of an output buffer has changed. */
+void room_account(size_t before, size_t after);
 
 /* ---- listen.c ------------------------------------------------------- */
 

@@ -62,6 +62,7 @@ accept_cb(int fd, short ev, void *arg)
 {
 	struct sockaddr_storage peer;
 	struct listener *l;
+	struct client *c;
 	socklen_t len;
 	unsigned int i;
 	int client;
@@ -69,22 +70,24 @@ accept_cb(int fd, short ev, void *arg)
 	(void)ev;
 	l = arg;
 	for (i = 0; i < ACCEPTS; i++) {
-		if (nclients >= MAX_CLIENTS) {
-			pause_all(0);
-			return;
-		}
 		memset(&peer, 0, sizeof(peer));
 		len = sizeof(peer);
 		client = accept4(fd, (struct sockaddr *)&peer, &len,
 		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (client == -1) {
+			if (errno == EMFILE && room_make(NULL) == 0)
+				continue;
 			if (errno == EMFILE || errno == ENFILE ||
 			    errno == ENOBUFS || errno == ENOMEM)
 				pause_all(1);
 			return;
 		}
-		(void)client_new(
+		c = client_new(
 		    client, l->kind == LISTENER_UNIX, (struct sockaddr *)&peer);
+		if (nclients > MAX_CLIENTS && room_make(c) == -1) {
+			pause_all(1);
+			return;
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ struct stream {
 };
 
 static TAILQ_HEAD(, stream) streams = TAILQ_HEAD_INITIALIZER(streams);
+static unsigned int nstreams;
 static uint32_t last_id;
 static struct json line;
 
@@ -67,6 +68,7 @@ stream_free(struct stream *s)
 		(void)channel_send(
 		    relay_channel, IMSG_STREAM_READ_CANCEL, s->id, -1, NULL, 0);
 	TAILQ_REMOVE(&streams, s, entry);
+	nstreams--;
 	free(s);
 }
 
@@ -237,6 +239,11 @@ got_piece(struct stream *s, const struct piece *p)
 		finish(c);
 		return;
 	}
+	/* It is asked for again when others have read theirs. */
+	if (p->len > 0 && room_over(SIZE_MAX)) {
+		room_defer(c);
+		return;
+	}
 	if (p->generation != s->generation) {
 		if (s->generation != 0 && !s->told_end)
 			send_number(
@@ -404,15 +411,17 @@ api_v1_stream(struct request *q)
 		    "the process has no such stream");
 		return;
 	}
-	s = calloc(1, sizeof(*s));
+	s = nstreams < MAX_STREAMS ? calloc(1, sizeof(*s)) : NULL;
 	if (s == NULL) {
-		respond_problem(q->client, 503, "no-memory", "no memory");
+		respond_problem(q->client, 503, "too-many-readers",
+		    "there is no room for another reader");
 		return;
 	}
 	s->client = q->client;
 	s->process = id;
 	s->number = (uint8_t)number;
 	TAILQ_INSERT_TAIL(&streams, s, entry);
+	nstreams++;
 	if (begin(q, s) == -1) {
 		stream_free(s);
 		return;

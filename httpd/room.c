@@ -1,0 +1,209 @@
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <time.h>
+
+#include "../common/log.h"
+#include "httpd.h"
+
+/*
+ * Who has to go, and who has to wait, when there is no room for all.
+ *
+ * Descriptors: a newcomer is never refused while there is one who says
+ * nothing; of those the one that has been silent for longest goes.
+ *
+ * Memory: nothing is answered while too much of what was answered before is
+ * still unread.  Those who then wait do so for STALLED_MS at most, after
+ * which readers that take nothing are cut off.
+ */
+
+#define MAX_UNREAD (2UL * 1024 * 1024) /* bytes, of all clients */
+#define RESERVE (1024UL * 1024) /* for who asks one thing at a time */
+#define STALLED_MS 50 /* nothing was taken: no reader */
+#define LOOK_MS 10 /* while somebody waits */
+#define ONE_REQUEST 1024 /* bytes; more are probably several */
+#define PEEKS 32 /* idle ones that are asked whether they are */
+#define TELL_SECONDS 60
+
+struct client_list clients = TAILQ_HEAD_INITIALIZER(clients);
+static struct client_list deferred = TAILQ_HEAD_INITIALIZER(deferred);
+static struct event look_timer;
+static size_t unread; /* bytes of output buffers */
+static int64_t told; /* second of the last word about it */
+
+int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* It has been served, or has taken something: others go before it. */
+void
+room_touch(struct client *c)
+{
+	c->progress = now_ms();
+	TAILQ_REMOVE(&clients, c, entry);
+	TAILQ_INSERT_TAIL(&clients, c, entry);
+}
+
+/* ---- descriptors ------------------------------------------------------ */
+
+static int
+has_said_nothing(const struct client *c)
+{
+	char byte;
+
+	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == -1 &&
+	    errno == EAGAIN;
+}
+
+/* Who is between two requests, or has begun one and does not end it. */
+static struct client *
+longest_silent(const struct client *newcomer)
+{
+	struct client *c;
+	unsigned int peeks;
+
+	peeks = 0;
+	TAILQ_FOREACH (c, &clients, entry) {
+		if (c == newcomer || c->writing || c->deferred ||
+		    (c->state != CLIENT_READING &&
+			c->state != CLIENT_HANDSHAKE))
+			continue;
+		/* What it has just said may not have been read yet. */
+		if (c->head_deadline != 0 || has_said_nothing(c) ||
+		    ++peeks == PEEKS)
+			return c;
+	}
+	return NULL;
+}
+
+/* Who was told to go, or does not read. */
+static struct client *
+longest_troublesome(const struct client *newcomer)
+{
+	struct client *stalled;
+	struct client *c;
+	int64_t before;
+
+	before = now_ms() - STALLED_MS;
+	stalled = NULL;
+	TAILQ_FOREACH (c, &clients, entry) {
+		if (c == newcomer)
+			continue;
+		if (c->state == CLIENT_CLOSING && !c->writing)
+			return c;
+		if (c->writing && stalled == NULL && c->progress < before)
+			stalled = c;
+	}
+	return stalled;
+}
+
+static void
+tell(const char *what)
+{
+	int64_t now;
+
+	now = now_seconds();
+	if (told != 0 && now - told < TELL_SECONDS)
+		return;
+	told = now;
+	log_warnx("%s", what);
+}
+
+int
+room_make(const struct client *newcomer)
+{
+	struct client *c;
+
+	c = longest_silent(newcomer);
+	if (c == NULL)
+		c = longest_troublesome(newcomer);
+	if (c == NULL) {
+		tell("too many connections, all of them busy: others wait");
+		return -1;
+	}
+	tell("too many connections: those that were silent for longest are "
+	     "closed");
+	client_free(c);
+	return 0;
+}
+
+/* ---- memory ----------------------------------------------------------- */
+
+int
+room_over(size_t asked)
+{
+	return unread > MAX_UNREAD + (asked <= ONE_REQUEST ? RESERVE : 0);
+}
+
+static void
+look_again(void)
+{
+	struct timeval tv = {0, LOOK_MS * 1000L};
+
+	(void)evtimer_add(&look_timer, &tv);
+}
+
+/* Somebody waits: those who take nothing do not keep him for long. */
+static void
+look_cb(int fd, short ev, void *arg)
+{
+	struct client *next;
+	struct client *c;
+	int64_t before;
+
+	(void)fd;
+	(void)ev;
+	(void)arg;
+	before = now_ms() - STALLED_MS;
+	TAILQ_FOREACH_SAFE (c, &clients, entry, next) {
+		if (!room_over(SIZE_MAX))
+			break;
+		if (!c->writing || c->progress > before)
+			continue;
+		tell("answers that are not read take too much memory: "
+		     "connections are closed");
+		client_free(c);
+	}
+	if (!TAILQ_EMPTY(&deferred))
+		look_again();
+}
+
+void
+room_defer(struct client *c)
+{
+	if (c->deferred)
+		return;
+	if (!event_initialized(&look_timer))
+		(void)evtimer_assign(&look_timer, base, look_cb, NULL);
+	c->deferred = 1;
+	TAILQ_INSERT_TAIL(&deferred, c, deferred_entry);
+	if (!evtimer_pending(&look_timer, NULL))
+		look_again();
+}
+
+void
+room_forget(struct client *c)
+{
+	if (c->deferred)
+		TAILQ_REMOVE(&deferred, c, deferred_entry);
+	c->deferred = 0;
+}
+
+void
+room_account(size_t before, size_t after)
+{
+	struct client *c;
+
+	unread = unread - before + after;
+	if (after > before || room_over(SIZE_MAX))
+		return;
+	while ((c = TAILQ_FIRST(&deferred)) != NULL) {
+		room_forget(c);
+		event_active(&c->write, EV_WRITE, 0);
+	}
+}
