@@ -1,0 +1,378 @@
+"""Connections that are misused: held, dribbled on, half-closed, not read.
+
+Whatever one client does, another one is answered in time, the workers stay
+the same processes, and their memory stays bounded.
+"""
+
+import contextlib
+import json
+import re
+import select
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import harness
+from harness import PYTHON, SLOW, job, python
+
+KEEP = {"keep_alive": True, "graceful_time": 1}
+SLEEP = job("sleep", "4000")
+STATUS = b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LARGE = b"GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+RUNNING = b'{"status": "running"}'
+# What a worker may take, at any time.
+MEMORY = 8 << 20
+# Much more than is wanted (20 ms): the machine may have others to serve.
+P99 = 0.5 * SLOW
+
+# Asks again and again, on one connection and on new ones, until its standard
+# input ends; prints how long each answer took. A program of its own: what the
+# test does meanwhile does not delay it.
+ASKER = r"""
+import json, os, select, socket, sys, time
+port, times, failures = int(sys.argv[1]), [], []
+request = b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n"
+def ask(s):
+    s.sendall(request)
+    got = b""
+    while b"}" not in got:
+        more = s.recv(4096)
+        if not more:
+            raise EOFError("closed")
+        got += more
+kept = None
+while not select.select([0], [], [], 0.002)[0]:
+    for new in (False, True):
+        begin = time.monotonic()
+        try:
+            if new:
+                with socket.create_connection(("127.0.0.1", port), 20) as s:
+                    ask(s)
+            else:
+                try:
+                    if kept is None:
+                        raise EOFError
+                    ask(kept)
+                except (EOFError, ConnectionError):
+                    # Idle connections may be closed: any client expects it.
+                    kept = socket.create_connection(("127.0.0.1", port), 20)
+                    ask(kept)
+        except (OSError, EOFError) as error:
+            failures.append(f"{type(error).__name__}: {error}")
+            kept = None
+        times.append(time.monotonic() - begin)
+json.dump([times, failures], sys.stdout)
+"""
+
+
+def anonymous(pid):
+    """Bytes of a process's memory that are its own."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        for line in f:
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) << 10
+    return 0
+
+
+class Watch:
+    """Watches the workers and asks as another client, while it is entered."""
+
+    def __init__(self, m, ask=True):
+        self.m = m
+        self.ask = ask
+        self.workers = sorted(p.pid for p in m.component("muster-httpd"))
+        self.peak = 0
+        self.end = threading.Event()
+
+    def _sample(self):
+        while not self.end.wait(0.02):
+            with contextlib.suppress(OSError):
+                self.peak = max([self.peak, *map(anonymous, self.workers)])
+
+    def __enter__(self):
+        self.thread = threading.Thread(target=self._sample)
+        self.thread.start()
+        if self.ask:
+            self.asker = subprocess.Popen(
+                [PYTHON, "-Sc", ASKER, str(self.m.port)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            time.sleep(0.1)
+        return self
+
+    def __exit__(self, kind, value, trace):
+        out = b""
+        if self.ask:
+            out = self.asker.communicate(timeout=60 * SLOW)[0]
+        self.end.set()
+        self.thread.join()
+        if kind is not None:
+            return
+        last = max(map(anonymous, self.workers))
+        print(f"memory of a worker: {self.peak >> 10} KiB at the peak, "
+              f"{last >> 10} KiB at the end")
+        if self.ask:
+            times, failures = json.loads(out)
+            times.sort()
+            p99 = times[len(times) * 99 // 100]
+            print(f"{len(times)} answers to another client: median "
+                  f"{times[len(times) // 2] * 1000:.2f} ms, p99 "
+                  f"{p99 * 1000:.2f} ms, longest {times[-1] * 1000:.2f} ms")
+            assert failures == []
+            assert p99 < P99
+        if not harness.SAN:     # which has memory of its own
+            assert self.peak <= MEMORY
+        assert self.workers == sorted(
+            p.pid for p in self.m.component("muster-httpd"))
+
+
+@pytest.fixture
+def m(musterd):
+    m = musterd({**KEEP, "processes": {"one": SLEEP}})
+    return m.wait_status()
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def over(request):
+    return request.param
+
+
+def opened(m, over="tcp", timeout=20):
+    c = m.connect(over, timeout)
+    c.connect()
+    return c.sock
+
+
+def read_all(s):
+    got = b""
+    while more := s.recv(65536):
+        got += more
+    return got
+
+
+@contextlib.contextmanager
+def many(m, count, data=b"", over="tcp", **options):
+    """That many connections, each of which has sent the data."""
+    socks = []
+    try:
+        for _ in range(count):
+            s = opened(m, over)
+            socks.append(s)
+            for key, value in options.items():
+                s.setsockopt(socket.SOL_SOCKET, getattr(socket, key), value)
+            with contextlib.suppress(ConnectionError):
+                s.sendall(data)
+        yield socks
+    finally:
+        for s in socks:
+            s.close()
+
+
+# --- ends ---
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+def test_half_closed(m, over, requests):
+    """Who says nothing more still gets his answers."""
+    with opened(m, over) as s:
+        s.sendall(STATUS * requests)
+        s.shutdown(socket.SHUT_WR)
+        assert read_all(s).count(RUNNING) == requests
+
+
+def test_half_closed_and_large(musterd, over):
+    """One that is larger than what the kernel takes at once, too."""
+    m = musterd({**KEEP, "processes": {"a": job(
+        "sh", "x" * 900, autostart=False, instances=4000)}})
+    m.wait_status()
+    whole = m.get("/v1/processes", timeout=20).body
+    with opened(m, over) as s:
+        s.sendall(STATUS.replace(b"/status", b"/v1/processes") + STATUS)
+        s.shutdown(socket.SHUT_WR)
+        time.sleep(0.3)
+        got = read_all(s)
+    assert got.count(b"HTTP/1.1 200 ") == 2
+    assert whole in got and got.endswith(RUNNING)
+
+
+def test_half_closed_while_it_waits(m, over):
+    with opened(m, over) as s:
+        s.sendall(STATUS.replace(b"GET /status", b"POST /restart/1"))
+        s.shutdown(socket.SHUT_WR)
+        assert b'"success": true' in read_all(s)
+
+
+def test_half_closed_head(m, over):
+    """Half a request is none."""
+    with opened(m, over) as s:
+        s.sendall(STATUS[:-2])
+        s.shutdown(socket.SHUT_WR)
+        assert read_all(s) == b""
+
+
+def test_request_behind_an_answer_that_is_not_read(musterd, over):
+    """What comes while an answer is on its way is answered after it."""
+    m = musterd({**KEEP, "processes": {"a": job(
+        "sh", "x" * 900, autostart=False, instances=4000)}})
+    m.wait_status()
+    with opened(m, over) as s:
+        s.sendall(STATUS.replace(b"/status", b"/v1/processes"))
+        time.sleep(0.3)
+        for _ in range(3):
+            s.sendall(STATUS)
+            time.sleep(0.05)
+        got = b""
+        while got.count(RUNNING) < 3:
+            more = s.recv(1 << 20)
+            assert more, "it was closed"
+            got += more
+        s.sendall(STATUS)
+        assert s.recv(4096).endswith(RUNNING)
+
+
+# --- pipelines ---
+
+
+@pytest.mark.parametrize("request_, answer", [
+    (STATUS, RUNNING), (LARGE, b'"openapi"')])
+def test_pipeline_of_1000(m, over, request_, answer):
+    with Watch(m, ask=False), opened(m, over) as s:
+        writer = threading.Thread(target=s.sendall, args=(request_ * 1000,))
+        writer.start()
+        got = 0
+        tail = b""
+        while got < 1000:
+            more = s.recv(1 << 20)
+            assert more, f"closed after {got} answers"
+            got += (tail + more).count(answer)
+            tail = (tail + more)[-len(answer) + 1:]
+            if tail.count(answer):
+                tail = b""
+        writer.join()
+        s.sendall(STATUS)
+        assert s.recv(65536).endswith(RUNNING)
+
+
+def test_pipelines_that_nobody_reads(m):
+    """What they have asked for takes no memory without end."""
+    with Watch(m):
+        with many(m, 300, LARGE * 200, SO_RCVBUF=4096) as socks:
+            for s in socks:
+                s.setblocking(False)
+            end = time.monotonic() + 1
+            while time.monotonic() < end:
+                for s in socks:
+                    with contextlib.suppress(OSError):
+                        s.send(LARGE * 100)
+        assert m.status() == "running"
+
+
+# --- readers that do not read ---
+
+
+def test_large_answers_that_nobody_reads(musterd):
+    m = musterd({**KEEP, "processes": {"a": job(
+        "sh", "x" * 100, autostart=False, instances=1000)}})
+    m.wait_status()
+    with Watch(m), many(m, 100, STATUS.replace(
+            b"/status", b"/v1/processes") * 50, SO_RCVBUF=4096):
+        time.sleep(0.5)
+
+
+def test_followers_that_do_not_read(musterd):
+    m = musterd({**KEEP, "processes": {"a": python(
+        "import os, time\nwhile True:\n"
+        "    os.write(1, b'x' * 8191 + b'\\n')\n    time.sleep(0.0005)",
+        suppress_output=True)}})
+    m.wait_status()
+    with Watch(m):
+        with many(m, 200, STATUS.replace(
+                b"/status", b"/v1/processes/1/streams/stdout?follow=1"),
+                SO_RCVBUF=4096):
+            time.sleep(1)
+
+
+# --- held connections ---
+
+
+def test_2000_held(m, over):
+    """The oldest that says nothing gives way to who comes."""
+    with many(m, 2000, over=over) as socks:
+        with Watch(m, ask=False):
+            begin = time.monotonic()
+            for _ in range(20):
+                assert m.get("/status", over=over).text == RUNNING.decode()
+            print(f"20 answers in {time.monotonic() - begin:.3f} s")
+        poll = select.poll()
+        for s in socks:
+            poll.register(s, select.POLLIN)
+        closed = dict(poll.poll(0))
+        assert len(closed) > 2000 - 2 * 500
+        assert socks[-1].fileno() not in closed
+        # A few tell of it, not a line each.
+        text = m.stdout_text() + m.stderr_text()
+        assert 1 <= len(re.findall("connections", text)) <= 4
+    assert m.get("/status", over=over).text == RUNNING.decode()
+
+
+def test_2000_heads_begun(m):
+    with Watch(m), many(m, 2000, STATUS[:20]):
+        for over in ("tcp", "unix"):
+            assert m.get("/status", over=over).text == RUNNING.decode()
+
+
+def test_busy_ones_are_not_dropped(m):
+    """Those who wait for something, or have just spoken, stay."""
+    with opened(m) as follower, opened(m) as speaker:
+        follower.sendall(STATUS.replace(
+            b"/status", b"/v1/processes/1/streams/stdout?follow=1"))
+        assert follower.recv(4096).startswith(b"HTTP/1.1 200 ")
+        for _ in range(10):
+            speaker.sendall(STATUS)
+            assert speaker.recv(4096).endswith(RUNNING)
+            with many(m, 200):
+                pass
+        with many(m, 1200):
+            assert m.status() == "running"
+            follower.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                while follower.recv(65536):
+                    pass
+
+
+def test_followers_leave_room(musterd):
+    """As many as there may be, and one who only asks is still answered."""
+    m = musterd({**KEEP, "processes": {"a": SLEEP}})
+    m.wait_status()
+    with many(m, 1100, STATUS.replace(
+            b"/status", b"/v1/processes/1/streams/stdout?follow=1")) as socks:
+        heads = []
+        for s in socks:
+            heads.append(s.recv(4096)[:12])
+        assert m.status() == "running"
+    print(f"{heads.count(b'HTTP/1.1 200')} follow")
+    assert set(heads) == {b"HTTP/1.1 200", b"HTTP/1.1 503"}
+
+
+# --- time ---
+
+
+def test_dribbled_head(m, over):
+    """Ten seconds for a head, however its bytes are spread over them."""
+    begin = time.monotonic()
+    with opened(m, over) as s:
+        s.settimeout(0.1)
+        s.sendall(b"GET /status HTTP/1.1\r\nHost: localhost\r\n")
+        got = b""
+        while time.monotonic() - begin < 20 * SLOW:
+            try:
+                s.sendall(b"X")
+                got = s.recv(65536)
+                break
+            except TimeoutError:
+                continue
+    took = time.monotonic() - begin
+    assert got.startswith(b"HTTP/1.1 408 ")
+    assert 8 < took < 13 * SLOW
