@@ -22,11 +22,17 @@ static void
 send_sink(const struct entry *e, uint32_t flags)
 {
 	struct wire *w;
+	int fd;
 
+	fd = copy_fd(e->fd);
+	if (fd == -1) {
+		log_warn("log file");
+		return;
+	}
 	w = message();
 	wire_put_u32(w, e->sink);
 	wire_put_u32(w, flags | (e->flags & ENTRY_IS_SHARED ? SINK_SHARED : 0));
-	send_wire(parent.relay, IMSG_SINK_OPEN, 0, copy_fd(e->fd));
+	send_wire(parent.relay, IMSG_SINK_OPEN, 0, fd);
 }
 
 /* Opens (anew) and tells the relay; 0 or -1. */

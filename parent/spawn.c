@@ -1,4 +1,5 @@
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +26,7 @@
 #define BURST 64 /* spawns after which memory is given back */
 #define MAX_BARRIERS 1024
 #define FAILED_GROUPS 64 /* remembered */
+#define SPARE_DESCRIPTORS 32 /* for what runs, and for our own programs */
 
 struct flight {
 	struct plan plan; /* its memory is NULL: free */
@@ -270,6 +272,28 @@ clone_process(struct flight *f, struct slot *s)
 	return pid;
 }
 
+/*
+ * A process must not take the last descriptors: its output, its journals and
+ * the programs that carry them need some, too, and nobody would ask again.
+ * The lowest free number tells how many are taken, nearly.
+ */
+static int
+descriptors_are_left(void)
+{
+	struct rlimit limit;
+	int fd;
+
+	fd = copy_fd(instance.null);
+	if (fd == -1)
+		return 0;
+	(void)close(fd);
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	    (rlim_t)fd + SPARE_DESCRIPTORS <= limit.rlim_cur)
+		return 1;
+	errno = EMFILE;
+	return 0;
+}
+
 static void
 abandon(struct slot *s, struct flight *f)
 {
@@ -299,7 +323,9 @@ spawn_one(struct slot *s, struct flight *f)
 	f->pipe = -1;
 	f->plan.result = &results[f - flights];
 	f->plan.result->stage = STAGE_NONE;
-	s->stage = (uint8_t)plan_make(&f->plan, s, &e);
+	s->stage = STAGE_RESOURCE;
+	if (descriptors_are_left())
+		s->stage = (uint8_t)plan_make(&f->plan, s, &e);
 	s->error = errno;
 	pid = -1;
 	if (s->stage == STAGE_NONE) {

@@ -43,6 +43,7 @@ struct held {
 static LIST_HEAD(, old_pipe) old_pipes = LIST_HEAD_INITIALIZER(old_pipes);
 static STAILQ_HEAD(, held) held = STAILQ_HEAD_INITIALIZER(held);
 static size_t held_bytes;
+static int journal_failed; /* the last time that one was wanted */
 
 static int
 make_memfd(const char *name, size_t size)
@@ -98,18 +99,24 @@ send_stream(struct slot *s, int i, uint32_t generation, int fd, int has_ended)
 	send_wire(parent.relay, IMSG_STREAM_OPEN, 0, fd);
 }
 
-static void
+/* 0, or -1: the relay asks again after a while. */
+static int
 send_journal(struct slot *s, int i)
 {
 	struct wire *w;
+	int fd;
 
+	/* The open description, and with it the offset, is shared. */
+	fd = copy_fd(s->journal[i]);
+	if (fd == -1)
+		return -1;
 	/* Once: each message holds a descriptor until it is read. */
 	s->given |= (uint8_t)(i + 1);
 	w = message();
 	wire_put_u32(w, s->process);
 	wire_put_u8(w, (uint8_t)(i + 1));
-	/* The open description, and with it the offset, is shared. */
-	send_wire(parent.relay, IMSG_STREAM_JOURNAL, 0, copy_fd(s->journal[i]));
+	send_wire(parent.relay, IMSG_STREAM_JOURNAL, 0, fd);
+	return 0;
 }
 
 void
@@ -224,10 +231,13 @@ stream_journal_wanted(struct wire_reader *r)
 	if (s->journal[stream - 1] == -1)
 		s->journal[stream - 1] =
 		    memfd_create("journal", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (s->journal[stream - 1] == -1)
-		log_warn("journal of process %u", s->process);
-	else
-		send_journal(s, stream - 1);
+	if (s->journal[stream - 1] == -1 || send_journal(s, stream - 1) == -1) {
+		/* Each asks again every second; one line tells it. */
+		if (!journal_failed)
+			log_warn("journal of process %u", s->process);
+		journal_failed = 1;
+	} else
+		journal_failed = 0;
 	return 0;
 }
 
@@ -343,7 +353,7 @@ stream_resend(void)
 				send_stream(s, i, s->generation, s->output[i],
 				    !(s->flags & IS_LIVE));
 			if (s->journal[i] != -1)
-				send_journal(s, i);
+				(void)send_journal(s, i);
 		}
 	}
 	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
