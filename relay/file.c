@@ -55,6 +55,7 @@ struct sink {
 	uint8_t shared; /* the length of the file tells nothing */
 	uint8_t closing; /* when all is written */
 	uint8_t told; /* that it fails */
+	uint8_t wrote; /* something, since it was tried again */
 	uint8_t busy; /* in a loop over its streams: must not be freed */
 };
 
@@ -253,18 +254,29 @@ sink_push_all(struct sink *k, int all)
 	k->busy = 0;
 }
 
-/* It can be written again, or there is another file now. */
+/* It is tried with the next byte, whether that will do or not. */
 static void
-sink_recovered(struct sink *k)
+sink_try(struct sink *k)
 {
-	if (k->told)
-		log_info("log file of process %u can be written again, "
-			 "%llu bytes were lost",
-		    sink_process(k), (unsigned long long)k->lost);
 	if (k->timer != NULL)
 		event_free(k->timer);
 	k->timer = NULL;
 	k->delay = 0;
+	k->wrote = 0;
+}
+
+/* It was written again, all that there was. */
+static void
+sink_recovered(struct sink *k)
+{
+	if (k->told && k->number == SINK_LOGFILE)
+		log_warnx("the log file can be written again, %llu bytes were "
+			  "lost",
+		    (unsigned long long)k->lost);
+	else if (k->told)
+		log_warnx("log file of process %u can be written again, "
+			  "%llu bytes were lost",
+		    sink_process(k), (unsigned long long)k->lost);
 	k->told = 0;
 	k->lost = 0;
 }
@@ -279,6 +291,7 @@ sink_retry_cb(int fd, short events, void *arg)
 	(void)fd;
 	(void)events;
 	k->delay = 0;
+	k->wrote = 0;
 	sink_push_all(k, k->closing);
 	if (k->delay != 0) {
 		/* Failed again. */
@@ -286,7 +299,9 @@ sink_retry_cb(int fd, short events, void *arg)
 		relay_arm(k->timer, k->delay);
 		return;
 	}
-	sink_recovered(k);
+	if (k->wrote)
+		sink_recovered(k);
+	sink_try(k);
 	sink_check_close(k);
 }
 
@@ -296,8 +311,11 @@ sink_failed(struct sink *k)
 {
 	/* A FIFO or terminal that is full is not worth a word. */
 	if (!k->told && errno != EAGAIN) {
-		log_warn("log file of process %u", sink_process(k));
 		k->told = 1;
+		if (k->number == SINK_LOGFILE)
+			log_warn("the log file cannot be written");
+		else
+			log_warn("log file of process %u", sink_process(k));
 	}
 	if (k->timer == NULL)
 		k->timer = evtimer_new(relay.base, sink_retry_cb, k);
@@ -363,6 +381,7 @@ sink_write(struct stream *s, int all)
 	while (n == -1 && errno == EINTR);
 	if (n == -1)
 		return -1;
+	k->wrote = 1;
 	s->sink_next += (uint64_t)n;
 	cursor_store(s, s->sink_length + (uint64_t)n);
 	return n;
@@ -381,25 +400,30 @@ sink_push(struct stream *s, int all)
 	while (n > 0);
 	if (n == -1)
 		sink_failed(k);
+	else if (k->wrote && k->told && !k->busy)
+		sink_recovered(k);
 }
 
 int
 sink_text(const char *text, size_t len)
 {
 	struct sink *k = sink_find(SINK_LOGFILE);
-	ssize_t n = 0;
+	ssize_t n;
 
-	if (k == NULL || k->fd == -1)
+	/* While it cannot be written the console has the lines. */
+	if (k == NULL || k->fd == -1 || k->delay != 0)
 		return -1;
-	if (k->delay == 0) {
-		do
-			n = write(k->fd, text, len);
-		while (n == -1 && errno == EINTR);
-		if (n == -1)
-			sink_failed(k);
+	do
+		n = write(k->fd, text, len);
+	while (n == -1 && errno == EINTR);
+	if (n == -1) {
+		sink_failed(k);
+		return -1;
 	}
 	if (n < (ssize_t)len)
-		k->lost += len - (n > 0 ? (size_t)n : 0);
+		k->lost += len - (size_t)n;
+	else if (k->told)
+		sink_recovered(k);
 	return 0;
 }
 
@@ -461,7 +485,7 @@ sink_replace(struct sink *k, int fd, int shared)
 	k->fd = fd;
 	k->shared = shared != 0;
 	k->closing = 0;
-	sink_recovered(k);
+	sink_try(k);
 	SLIST_FOREACH (s, &k->streams, of_sink) {
 		if (s->state & STATE_BASED)
 			cursor_store(s, file_length(k));
