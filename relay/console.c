@@ -52,6 +52,7 @@ struct console_item {
 	size_t len; /* of text; 0: show the stream */
 	size_t done;
 	int all; /* the last line too, if it has no end */
+	int notice; /* begins a line of its own, whatever came before */
 	char text[];
 };
 
@@ -70,7 +71,8 @@ struct console {
 	uint8_t gone; /* its reader, or there never was one (fd is -1) */
 	uint8_t waiting; /* for `ready` or `timer` */
 	uint8_t clear; /* CONSOLE_BLOCKING: a write will not block */
-	uint8_t partial; /* the last byte is not the end of a line */
+	uint8_t partial; /* a line with a prefix has no end yet */
+	uint8_t open; /* the last byte was not the end of a line */
 };
 
 /* Results of a step. */
@@ -172,6 +174,7 @@ item_free(struct console *c, struct console_item *item)
 static struct console_item *
 notice_new(const struct console *c, uint64_t bytes)
 {
+	struct console_item *item;
 	char text[64];
 	int n;
 
@@ -179,7 +182,9 @@ notice_new(const struct console *c, uint64_t bytes)
 	    (unsigned long long)bytes);
 	if (n < 0)
 		n = 0;
-	return item_new(c, text, (size_t)n);
+	item = item_new(c, text, (size_t)n);
+	item->notice = 1;
+	return item;
 }
 
 /* ---- writing ---------------------------------------------------------------
@@ -276,6 +281,7 @@ console_put(struct console *c, const void *text, size_t len)
 	while (n == -1 && errno == EINTR);
 	if (n > 0) {
 		c->delay = 0;
+		c->open = ((const char *)text)[n - 1] != '\n';
 		return n;
 	}
 	if (n == -1 && console_lost(c, errno)) {
@@ -444,8 +450,10 @@ item_step(struct console *c, struct console_item *item)
 	 * A long line with a prefix ends before something else begins; its
 	 * own rest, and further lines with a prefix, see to themselves.
 	 */
-	if (c->partial &&
-	    (item->stream == NULL || (show && item->stream->prefix == NULL))) {
+	if ((c->partial &&
+		(item->stream == NULL ||
+		    (show && item->stream->prefix == NULL))) ||
+	    (c->open && item->notice && item->done == 0)) {
 		if (console_put(c, "\n", 1) <= 0)
 			return STEP_WAIT;
 		c->partial = 0;

@@ -24,7 +24,6 @@
 
 #include "fixture.h"
 
-#define LINE 100
 #define CHUNK (100 * 1000L * LINE)
 #define RELAY_FD 3
 

@@ -11,6 +11,9 @@
 #include "../../common/stream.h"
 #include "../../common/wire.h"
 
+/* Bytes of each line that is written, its end included. */
+#define LINE 100
+
 /*
  * Plays the parent, the manager and a worker of httpd to a real relay: the
  * program that RELAY_BIN names, else $OBJ/libexec/muster/muster-relay.  Like
