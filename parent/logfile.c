@@ -35,20 +35,37 @@ send_sink(const struct entry *e, uint32_t flags)
 	send_wire(parent.relay, IMSG_SINK_OPEN, 0, fd);
 }
 
+/*
+ * Their names lead to our own descriptors over symbolic links, which are not
+ * followed in general.  Opened anew as any other file: non-blocking for the
+ * relay alone, and with the rights of the job's user.
+ */
+static int
+own_stream(const char *path)
+{
+	if (strcmp(path, "/dev/stdout") == 0)
+		return STDOUT_FILENO;
+	return strcmp(path, "/dev/stderr") == 0 ? STDERR_FILENO : -1;
+}
+
 /* Opens (anew) and tells the relay; 0 or -1. */
 static int
 open_entry(const struct table *t, struct entry *e, int truncated)
 {
+	const int flags = O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY;
 	struct file_entry file;
 	struct stat st;
+	int own;
 	int fd;
 
 	if (file_read(e, &file) == -1 || cred_enter(&t->creds[e->cred]) == -1)
 		return -1;
-	fd = open(file.path,
-	    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK |
-		O_CLOEXEC | O_NOCTTY,
-	    (mode_t)file.mode);
+	own = own_stream(file.path);
+	if (own != -1)
+		fd = memfd_reopen(own, flags);
+	else
+		fd = open(file.path, flags | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+		    (mode_t)file.mode);
 	cred_leave(&t->creds[e->cred]);
 	if (fd == -1)
 		return -1;
@@ -57,7 +74,7 @@ open_entry(const struct table *t, struct entry *e, int truncated)
 	errno = EINVAL;
 	if (S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode))
 		goto fail;
-	truncated = truncated && S_ISREG(st.st_mode);
+	truncated = truncated && own == -1 && S_ISREG(st.st_mode);
 	if (truncated && ftruncate(fd, 0) == -1)
 		goto fail;
 	if (e->fd != -1)

@@ -157,6 +157,20 @@ def test_own_logfile(muster, tmp_path):
     manager.quit()
 
 
+@pytest.mark.parametrize("path", ["/dev/stdout", "/dev/stderr"])
+def test_own_logfile_is_a_stream(muster, path):
+    """Its name is a symbolic link; nothing in it is cut off."""
+    m = muster("-l", path)
+    there = m.out if path == "/dev/stdout" else m.err
+    with open(there, "ab") as f:
+        f.write(b"before\n")
+    manager = m.ready((E_LOGFILE, logfile(path)))
+    [(_, (_, fd))] = sinks(m.accept("relay"), 1).items()
+    os.write(fd, b"line\n")
+    assert there.read_bytes().endswith(b"before\nline\n")
+    manager.quit()
+
+
 def test_console(muster):
     m = muster()
     manager = m.ready()
