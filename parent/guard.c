@@ -1,5 +1,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -22,8 +23,17 @@
  * the parent has gone, in whatever way.
  */
 
+#define MAX_BOUND 8 /* sockets that are remembered, the latest */
 #define SWEEP_PIDS 1024
 #define SWEEP_LIMIT (60 * SEC)
+
+/* What the parent has bound: should it be killed, nobody else removes it. */
+static struct {
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 1];
+	dev_t device;
+	ino_t inode;
+} bound[MAX_BOUND];
+static unsigned int nbound;
 
 void
 guard_sweep(uint64_t limit)
@@ -61,12 +71,45 @@ guard_sweep(uint64_t limit)
 	log_warnx("some processes cannot be killed");
 }
 
+static void
+note_socket(const char *path, size_t len)
+{
+	struct stat st;
+	unsigned int i;
+
+	i = nbound % MAX_BOUND;
+	if (len >= sizeof(bound[i].path))
+		return;
+	memcpy(bound[i].path, path, len);
+	bound[i].path[len] = '\0';
+	if (lstat(bound[i].path, &st) == -1 || !S_ISSOCK(st.st_mode))
+		return;
+	bound[i].device = st.st_dev;
+	bound[i].inode = st.st_ino;
+	nbound++;
+}
+
+/* Those that are still the ones that were bound. */
+static void
+remove_sockets(void)
+{
+	struct stat st;
+	unsigned int i;
+
+	for (i = 0; i < nbound && i < MAX_BOUND; i++)
+		if (lstat(bound[i].path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+		    st.st_dev == bound[i].device &&
+		    st.st_ino == bound[i].inode)
+			(void)unlink(bound[i].path);
+}
+
 void
 guard_remove(void)
 {
 	cgroup_remove_all();
 	if (options['n'] != NULL)
 		return;
+	remove_sockets();
 	(void)unlink(instance.socket);
 	if (options['p'] != NULL)
 		(void)unlink(options['p']);
@@ -130,6 +173,8 @@ guard_message(int fd, int *ready)
 		send_to(instance.notify, buf + 1, (size_t)n - 1);
 	else if (buf[0] == GUARD_SYSLOG)
 		send_to(instance.syslog, buf + 1, (size_t)n - 1);
+	else if (buf[0] == GUARD_SOCKET)
+		note_socket(buf + 1, (size_t)n - 1);
 	return n;
 }
 

@@ -112,8 +112,8 @@ guard_cb(int fd, short events, void *arg)
 	_exit(1);
 }
 
-static void
-tell_guard(char kind, const void *data, size_t len)
+void
+guard_tell(char kind, const void *data, size_t len)
 {
 	char buf[MAX_GUARD_MESSAGE];
 
@@ -318,7 +318,7 @@ manager_asks(uint32_t type, uint32_t id, struct wire_reader *r)
 	case IMSG_DAEMON_READY:
 		if (got_code(r, &code) == -1)
 			return -1;
-		tell_guard(GUARD_READY, &code, 1);
+		guard_tell(GUARD_READY, &code, 1);
 		return 0;
 	case IMSG_REOPEN:
 		if (wire_end(r) == -1)
@@ -334,7 +334,7 @@ manager_asks(uint32_t type, uint32_t id, struct wire_reader *r)
 		text = wire_get_view(r, MAX_GUARD_MESSAGE - 1, &len);
 		if (wire_end(r) == -1)
 			return -1;
-		tell_guard(type == IMSG_NOTIFY ? GUARD_NOTIFY : GUARD_SYSLOG,
+		guard_tell(type == IMSG_NOTIFY ? GUARD_NOTIFY : GUARD_SYSLOG,
 		    text, len);
 		return 0;
 	default:

@@ -272,12 +272,15 @@ uint64_t now(void); /* CLOCK_MONOTONIC, nanoseconds */
 #define GUARD_READY 'R' /* u8 code: told to the process that waits (-d) */
 #define GUARD_NOTIFY 'N' /* text: sent to NOTIFY_SOCKET */
 #define GUARD_SYSLOG 'S' /* line: sent to the system's log */
+#define GUARD_SOCKET 'B' /* path that was bound: removed at the end */
 #define MAX_GUARD_MESSAGE 4096
 
 /* Waits for the parent; `ready` is the pipe of -d or -1.  Exit code. */
 int guard_run(pid_t, int fd, int ready);
 /* Removes the files that were made: pidfile, lock, cgroups. */
 void guard_remove(void);
+/* In the parent: a message for the guard, one of the above. */
+void guard_tell(char kind, const void *data, size_t len);
 /* Kills all that descends from this process; gives up after `limit` ns. */
 void guard_sweep(uint64_t limit);
 

@@ -219,9 +219,11 @@ bind_entry(struct entry *e)
 		return -1;
 	}
 	e->fd = fd;
-	if (want.family == AF_UNIX)
+	if (want.family == AF_UNIX) {
 		e->flags |= ENTRY_IS_BOUND;
-	else /* the same place in both */
+		guard_tell(GUARD_SOCKET, want.address.un.sun_path,
+		    strlen(want.address.un.sun_path));
+	} else /* the same place in both */
 		e->port = ntohs(want.address.in.sin_port);
 	return 0;
 }

@@ -4,6 +4,7 @@ a second, however it ends and whatever its processes do to get away."""
 import os
 import pathlib
 import signal
+import socket
 import time
 
 import pytest
@@ -386,3 +387,21 @@ def test_zombies_are_reaped(start):
     harness.wait_for("all of them", (m.dir / "done").exists)
     harness.wait_for("no zombies", lambda: not [
         p for p in m.descendants() if p.state == "Z"])
+
+
+def test_socket_of_a_killed_parent(musterd):
+    """The guard removes what it had bound, and nothing else."""
+    m = musterd({"processes": {"a": job("sleep", "4000")}})
+    m.wait_status()
+    assert m.socket.is_socket()
+    os.kill(m.parent().pid, signal.SIGKILL)
+    m.wait()
+    assert not m.socket.exists()
+    m.start()
+    m.wait_status()
+    m.socket.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(m.socket))
+        os.kill(m.parent().pid, signal.SIGKILL)
+        m.wait()
+        assert m.socket.is_socket()
