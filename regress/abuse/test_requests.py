@@ -10,7 +10,7 @@ import socket
 
 import pytest
 
-from harness import job
+from harness import job, wait_for
 
 KEEP = {"keep_alive": True, "graceful_time": 1}
 HOST = b"Host: localhost\r\n"
@@ -215,7 +215,9 @@ FOREIGN = {
 @pytest.fixture
 def m(musterd):
     m = musterd({**KEEP, "processes": {"one": job("sleep", "4000")}})
-    return m.wait_status()
+    m.wait_status()
+    wait_for("two workers", lambda: len(m.component("muster-httpd")) == 2)
+    return m
 
 
 @pytest.fixture(params=["tcp", "unix"])

@@ -286,6 +286,17 @@ def test_device_that_is_full(musterd):
     assert len(said(m)) == 1
 
 
+def test_own_log_file_is_full(musterd):
+    """What cannot be written there is shown."""
+    m = musterd({**KEEP, "processes": {"a": SLEEP}}, "-l", "/dev/full")
+    m.wait_status()
+    for _ in range(3):
+        assert restart(m)["success"] is True
+    text = m.wait_text("the log file cannot be written.*").group()
+    assert text.endswith("No space left on device")
+    assert len([line for line in said(m) if "log file" in line]) == 1
+
+
 # --- nobody who reads ---
 
 
