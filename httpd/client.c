@@ -336,8 +336,8 @@ write_cb(int fd, short ev, void *arg)
 	if (c->state != CLIENT_READING || !client_drained(c))
 		return;
 	watch_again(c); /* read_later() may have stopped it */
-	if (c->in_len > 0)
-		client_process(c, NULL, 0);
+	if (c->in != NULL)
+		client_process(c, c->in, c->in_len);
 }
 
 /* ---- input ---------------------------------------------------------- */
@@ -449,7 +449,7 @@ next_request(struct client *c, char *buf, size_t len)
 }
 
 /*
- * Parses and answers what is in buf (NULL: what was kept), as long as each
+ * Parses and answers what is in buf (which may be c->in), as long as each
  * answer is complete at once and there is room for it; the rest is kept.
  */
 static void
@@ -457,10 +457,6 @@ client_process(struct client *c, char *buf, size_t len)
 {
 	size_t n;
 
-	if (buf == NULL) {
-		buf = c->in;
-		len = c->in_len;
-	}
 	n = 1;
 	while (n > 0 && len > 0 && c->state == CLIENT_READING &&
 	    has_room(c, len)) {
@@ -565,7 +561,7 @@ read_cb(int fd, short ev, void *arg)
 		watch_again(c);
 	if (c->in != NULL) {
 		c->in_len += (size_t)n;
-		client_process(c, NULL, 0);
+		client_process(c, c->in, c->in_len);
 	} else
 		client_process(c, shared, (size_t)n);
 }

@@ -98,8 +98,7 @@ remove_sockets(void)
 
 	for (i = 0; i < nbound && i < MAX_BOUND; i++)
 		if (lstat(bound[i].path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-		    st.st_dev == bound[i].device &&
-		    st.st_ino == bound[i].inode)
+		    st.st_dev == bound[i].device && st.st_ino == bound[i].inode)
 			(void)unlink(bound[i].path);
 }
 
