@@ -88,6 +88,11 @@ def said(m):
 
 
 def components(m):
+    # Each has the name of what started it for an instant.
+    wait_for("all components", lambda: {
+        "muster-manager", "muster-relay", "muster-httpd"} <= {
+            p.name for p in m.descendants()} and
+        len(m.component("muster-httpd")) == 2)
     return {p.pid: p.name for p in m.descendants()
             if p.name.startswith("muster-")}
 
