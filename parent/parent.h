@@ -271,8 +271,8 @@ uint64_t now(void); /* CLOCK_MONOTONIC, nanoseconds */
 
 #define GUARD_READY 'R' /* u8 code: told to the process that waits (-d) */
 #define GUARD_NOTIFY 'N' /* text: sent to NOTIFY_SOCKET */
-#define GUARD_SYSLOG 'L' /* line: sent to the system's log */
-#define GUARD_SOCKET 'S' /* path that was bound: removed at the end */
+#define GUARD_SYSLOG 'S' /* line: sent to the system's log */
+#define GUARD_SOCKET 'B' /* path that was bound: removed at the end */
 #define MAX_GUARD_MESSAGE 4096
 
 /* Waits for the parent; `ready` is the pipe of -d or -1.  Exit code. */
@@ -386,7 +386,7 @@ struct tls_entry {
 	uint8_t flags;
 };
 
-/* entry.c: 0, or -1: out of bounds. */
+/* 0, or -1: out of bounds. */
 int tls_read(const struct entry *, struct tls_entry *);
 /* Has the table files of TLS? */
 int tls_wanted(const struct table *);

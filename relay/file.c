@@ -493,6 +493,8 @@ sink_replace(struct sink *k, int fd, int shared)
 			sink_ready(s);
 	}
 	sink_push_all(k, 0);
+	if (k->delay == 0 && k->wrote)
+		sink_recovered(k);
 }
 
 int
