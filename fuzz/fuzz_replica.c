@@ -30,11 +30,6 @@ listen_start(void)
 }
 
 void
-clients_revoke(void)
-{
-}
-
-void
 api_v1_ready_changed(void)
 {
 }

@@ -129,6 +129,14 @@ access_peer(struct client *c, const struct sockaddr *peer)
 	return role_of_uid(c->uid);
 }
 
+static int
+digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 void
 access_certificate(struct client *c)
 {
@@ -139,9 +147,12 @@ access_certificate(struct client *c)
 	if (digits == NULL || strncmp(digits, "SHA256:", 7) != 0)
 		return;
 	digits += 7;
-	for (i = 0; i < sizeof(c->certificate); i++, digits += 2)
-		if (sscanf(digits, "%2hhx", &c->certificate[i]) != 1)
+	for (i = 0; i < sizeof(c->certificate); i++, digits += 2) {
+		if (digit(digits[0]) == -1 || digit(digits[1]) == -1)
 			return;
+		c->certificate[i] =
+		    (uint8_t)(digit(digits[0]) << 4 | digit(digits[1]));
+	}
 	c->is_certified = 1;
 }
 

@@ -136,6 +136,7 @@ struct client {
 	char from[64];
 	uint8_t certificate[PRINCIPAL_HASH];
 	struct tls *tls; /* NULL: bytes as they are */
+	struct tls_server *server; /* of tls */
 	/* Of the request, until the replica changes; NULL: its user. */
 	const struct principal *principal;
 	struct event read;

@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,7 +21,16 @@
  * an old one as long as it lives.
  */
 
-static struct tls *server; /* NULL: none yet, nobody of TCP is served */
+/*
+ * Callbacks of libtls reach from a connection to the server that has accepted
+ * it: a server lives as long as its last connection.
+ */
+struct tls_server {
+	struct tls *tls;
+	unsigned int users; /* connections, and 1 for `server` */
+};
+
+static struct tls_server *server; /* NULL: none yet, TCP is not served */
 static struct tls_files coming;
 
 void
@@ -68,6 +78,32 @@ verdict(uint8_t blame, const char *why)
 	wire_free(&w);
 }
 
+static void
+server_release(struct tls_server *s)
+{
+	if (s == NULL || --s->users > 0)
+		return;
+	tls_free(s->tls);
+	free(s);
+}
+
+static int
+server_replace(struct tls *tls)
+{
+	struct tls_server *next;
+
+	next = calloc(1, sizeof(*next));
+	if (next == NULL) {
+		tls_free(tls);
+		return -1;
+	}
+	next->tls = tls;
+	next->users = 1;
+	server_release(server);
+	server = next;
+	return 0;
+}
+
 static int
 got_all(struct imsg *imsg)
 {
@@ -94,9 +130,7 @@ got_all(struct imsg *imsg)
 		log_warnx("TLS: %s", why);
 		return server == NULL ? -1 : 0;
 	}
-	tls_free(server);
-	server = next;
-	return 0;
+	return server_replace(next);
 }
 
 int
@@ -113,8 +147,11 @@ transport_open(struct client *c)
 {
 	if (c->unix_socket)
 		return 0;
-	if (server == NULL || tls_accept_socket(server, &c->tls, c->fd) == -1)
+	if (server == NULL ||
+	    tls_accept_socket(server->tls, &c->tls, c->fd) == -1)
 		return -1;
+	c->server = server;
+	server->users++;
 	return 1;
 }
 
@@ -205,6 +242,7 @@ void
 transport_free(struct client *c)
 {
 	tls_free(c->tls);
+	server_release(c->server);
 }
 
 /* ---- who it is -------------------------------------------------------- */
