@@ -1,4 +1,5 @@
-/* sources: ctl/transport_plain.c ctl/socket.c ctl/text.c ctl/say.c ctl/words.c */
+/* sources: ctl/transport_plain.c ctl/socket.c ctl/text.c ctl/say.c ctl/words.c
+ */
 /* libs: bsd jansson cmocka */
 #include <sys/types.h>
 
@@ -71,6 +72,7 @@ good(const char *url, const char *path, const char *host, const char *port)
 	struct endpoint e;
 
 	assert_int_equal(endpoint_parse(&e, url), 0);
+	assert_int_equal(e.tls, url[4] == 's');
 	assert_string_equal(e.path, path);
 	assert_string_equal(e.host, host);
 	assert_string_equal(e.port, port);
@@ -84,7 +86,7 @@ url_test(void **state)
 	    "http://h:65536", "http://h:99999999", "http://h:8a", "http://h/x",
 	    "http://h?", "http://h#", "http://u@h", "http://u:p@h",
 	    "http://[::1", "http://[]", "http://[::1]8", "http://[h]",
-	    "http://a[b", "https://h", "HTTP://h", "unix://x", "unix:/x"};
+	    "http://a[b", "https://", "HTTP://h", "unix://x", "unix:/x"};
 	struct endpoint e;
 	size_t i;
 
@@ -95,6 +97,8 @@ url_test(void **state)
 	good("http://a.b-c:65535/", "", "a.b-c", "65535");
 	good("http://h:0080", "", "h", "80");
 	good("http://[::1]", "", "::1", "5001");
+	good("https://h", "", "h", "5001");
+	good("https://[::1]:443/", "", "::1", "443");
 	good("http://[fe80::1]:9/", "", "fe80::1", "9");
 	good("unix:///x y", "/x y", "", "");
 	for (i = 0; i < sizeof(malformed) / sizeof(*malformed); i++)

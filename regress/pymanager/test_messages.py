@@ -299,7 +299,9 @@ def test_reader_that_stands_still():
     # One Q stands in the command.
     shown = pipe.got.count(b"Q") - 1 + pipe.got.count(b"Q\n") + \
         pipe.got.count(b"shown\n\n")
-    assert missed + shown == 200 * 65536
+    # Behind an unfinished line there is an end of line that is not its own.
+    added = pipe.got.count(b"Q\nmusterd: ")
+    assert 0 <= missed + shown - 200 * 65536 <= added
 
 
 def test_reader_that_goes_away():

@@ -476,6 +476,12 @@ take_message(struct rig *r, struct imsg *imsg)
 		wire_get_string(&m, r->log, sizeof(r->log));
 		r->log_count++;
 		break;
+	case IMSG_PEER_BAD:
+		assert_int_equal(wire_get_u8(&m), ROLE_HTTPD);
+		(void)wire_get_u32(&m);
+		assert_int_equal(wire_end(&m), 0);
+		r->accused++;
+		break;
 	default:
 		fail_msg("message %u of the relay", imsg_get_type(imsg));
 	}

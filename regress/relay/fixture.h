@@ -85,6 +85,7 @@ struct rig {
 	unsigned int flushed_count;
 	uint32_t flushed; /* id of the last */
 	unsigned int log_count; /* lines that the relay logged */
+	unsigned int accused; /* workers that it has complained of */
 	char log[256]; /* the last of them */
 	char dir[64]; /* a directory for files */
 };

@@ -503,6 +503,7 @@ static void
 test_bad_worker(void **state)
 {
 	struct rig *r = *state;
+	unsigned int count = 0;
 	uint8_t bytes[40];
 	uint32_t type;
 	size_t len;
@@ -517,8 +518,10 @@ test_bad_worker(void **state)
 			(void)imsgbuf_flush(&r->worker);
 			rig_until(r, r->worker_fd == -1);
 			rig_connect_worker(r);
+			count++;
 		}
 	}
+	rig_until(r, r->accused == count);
 	/* Two waiting requests with one id. */
 	(void)rig_open(r, 1, 1, STREAM_STDOUT, 0, NO_ENTRY);
 	rig_run(r, 10);
