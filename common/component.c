@@ -16,6 +16,7 @@
 
 #include "component.h"
 #include "footprint.h"
+#include "imsg.h"
 #include "log.h"
 #include "message.h"
 #include "wire.h"
@@ -150,6 +151,8 @@ component_message(struct channel *c, struct imsg *imsg, void *arg)
 {
 	const struct component *self = arg;
 
+	if (imsg_get_type(imsg) == IMSG_PROBE)
+		return channel_send(c, IMSG_ALIVE, 0, -1, NULL, 0);
 	return self->dispatch(c, imsg, self->arg);
 }
 
@@ -162,19 +165,29 @@ component_lost(struct channel *c, const char *why, void *arg)
 	_exit(0);
 }
 
-void
-component_peer_lost(enum role role, uint32_t instance, const char *why)
+static void
+tell_of_peer(uint32_t type, enum role role, uint32_t instance)
 {
 	struct wire w;
 
-	if (why == channel_gone)
-		return;
 	wire_init(&w);
 	wire_put_u8(&w, (uint8_t)role);
 	wire_put_u32(&w, instance);
-	(void)channel_send_wire(
-	    component_self->parent, IMSG_PEER_BAD, 0, -1, &w);
+	(void)channel_send_wire(component_self->parent, type, 0, -1, &w);
 	wire_free(&w);
+}
+
+void
+component_peer_lost(enum role role, uint32_t instance, const char *why)
+{
+	if (why != channel_gone)
+		tell_of_peer(IMSG_PEER_BAD, role, instance);
+}
+
+void
+component_peer_late(enum role role, uint32_t instance)
+{
+	tell_of_peer(IMSG_PEER_LATE, role, instance);
 }
 
 /*

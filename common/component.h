@@ -35,8 +35,10 @@ struct component {
  * does not read.  One that has just gone is replaced anyway.
  */
 void component_peer_lost(enum role, uint32_t instance, const char *why);
+/* Says that this peer owes an answer for too long; see IMSG_PEER_LATE. */
+void component_peer_late(enum role, uint32_t instance);
 /*
- * Makes the event base (two priorities, 0 is served first; epoll; no signal
+ * Makes the event base (three priorities, 0 is served first; epoll; no signal
  * handlers; SIGPIPE ignored) and the parent's channel, of which nothing is
  * read before the loop runs; sets log messages to go there as IMSG_LOG, so
  * that those of a start that fails arrive as well; parses the arguments,

@@ -70,6 +70,14 @@ enum imsg_type {
 	 * all but managers, the relay of httpd, the verifier of the resolver.
 	 */
 	IMSG_PEER_BAD,
+	/* child → parent: u8 role, u32 instance.  This peer owes an answer
+	 * for too long: the parent asks it for a sign of life.  Anybody may
+	 * say it of those that it has a channel to. */
+	IMSG_PEER_LATE,
+	/* parent → child: empty; child → parent: IMSG_ALIVE, empty, at once,
+	 * or the child is replaced. */
+	IMSG_PROBE,
+	IMSG_ALIVE,
 
 	/* ---- configuration: parent ⇄ manager, before the seal -------- */
 

@@ -24,6 +24,7 @@
 
 #define DESCRIPTORS 512
 #define MAX_REQUESTS 4096
+#define ANSWER_SECONDS 2 /* then a peer is asked whether it lives */
 #define PATIENCE 2 /* seconds for a new manager to come */
 
 struct event_base *base;
@@ -37,6 +38,7 @@ static uint32_t last_request;
 static struct client *requests[MAX_REQUESTS]; /* by id modulo */
 
 static struct event patience; /* for a new manager */
+static struct event answers; /* of manager and relay */
 
 /* ---- requests to the manager ------------------------------------------ */
 
@@ -46,6 +48,37 @@ wait_for_manager(void)
 	const struct timeval tv = {PATIENCE, 0};
 
 	(void)evtimer_add(&patience, &tv);
+}
+
+void
+expect_answers(void)
+{
+	const struct timeval tv = {ANSWER_SECONDS, 0};
+
+	if (!evtimer_pending(&answers, NULL))
+		(void)evtimer_add(&answers, &tv);
+}
+
+/* A restart may take its time: that costs a message now and then. */
+static void
+answers_cb(int fd, short events, void *arg)
+{
+	unsigned int i;
+	int owed;
+
+	(void)fd;
+	(void)events;
+	(void)arg;
+	for (i = 0; i < MAX_REQUESTS; i++)
+		if (requests[i] != NULL && requests[i]->asked)
+			break;
+	if (i < MAX_REQUESTS && manager_channel != NULL)
+		component_peer_late(ROLE_MANAGER, 0);
+	owed = stream_is_owed();
+	if (owed)
+		component_peer_late(ROLE_RELAY, 0);
+	if (i < MAX_REQUESTS || owed)
+		expect_answers();
 }
 
 static void
@@ -68,6 +101,7 @@ ask(struct client *c)
 	    manager_channel, IMSG_REQUEST, c->request, -1, &w);
 	wire_free(&w);
 	c->asked = 1;
+	expect_answers();
 }
 
 int
@@ -344,6 +378,7 @@ ready(struct component *component)
 	base = component->base;
 	parent_channel = component->parent;
 	(void)evtimer_assign(&patience, base, patience_cb, NULL);
+	(void)evtimer_assign(&answers, base, answers_cb, NULL);
 }
 
 int

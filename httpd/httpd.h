@@ -296,6 +296,8 @@ void stream_free(struct stream *);
 int stream_follows(const struct stream *); /* NULL does not */
 void stream_pull(struct client *); /* the reader has taken all */
 void stream_resume(void); /* a new relay */
+/* Has the relay to answer one that does not wait for output? */
+int stream_is_owed(void);
 void stream_comment(struct client *);
 
 /* ---- httpd.c -------------------------------------------------------- */
@@ -312,5 +314,7 @@ extern uint32_t ncells;
 int manager_request(struct client *, enum request_op, const char *argument,
     void (*)(struct client *, const struct answer *));
 void manager_forget(struct client *);
+/* Somebody was asked: who takes long is looked after. */
+void expect_answers(void);
 
 #endif

@@ -57,6 +57,19 @@ ask(struct stream *s)
 	s->id = ++last_id == 0 ? ++last_id : last_id;
 	(void)channel_send_wire(relay_channel, IMSG_STREAM_READ, s->id, -1, &w);
 	wire_free(&w);
+	if (!s->follow)
+		expect_answers();
+}
+
+int
+stream_is_owed(void)
+{
+	struct stream *s;
+
+	TAILQ_FOREACH (s, &streams, entry)
+		if (s->id != 0 && !s->follow)
+			return relay_channel != NULL;
+	return 0;
 }
 
 void

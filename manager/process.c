@@ -7,6 +7,7 @@
 
 #include <event2/event.h>
 
+#include "../common/component.h"
 #include "../common/log.h"
 #include "../common/snapshot.h"
 #include "../common/wire.h"
@@ -503,6 +504,7 @@ stopping_timer(struct process *p)
 		return;
 	}
 	log_warnx("process %u: no word of its last output", p->id);
+	component_peer_late(ROLE_RELAY, 0);
 	process_drained(p);
 }
 

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 
 #include "../common/check.h"
+#include "../common/component.h"
 #include "../common/imsg.h"
 #include "../common/log.h"
 #include "../common/spec.h"
@@ -27,7 +28,13 @@ static struct verification_tree verifications = RB_INITIALIZER(&verifications);
 static uint32_t last_handle;
 static uint32_t last_probe;
 
+static struct event *watch; /* of the verifier program */
+static int heard; /* something from it since the watch began */
+
+#define VERIFIER_SECONDS 5
+
 static void attempt(struct verification *);
+static void watch_verifier(void);
 
 static int
 verification_compare(struct verification *a, struct verification *b)
@@ -75,6 +82,40 @@ take_handle(struct verification *v, int probe)
 	}
 	(void)RB_INSERT(verification_tree, &verifications, v);
 	return v->handle;
+}
+
+/*
+ * While checks are with the verifier something comes from it now and then: a
+ * first attempt takes no longer than its own timeout.
+ */
+static void
+watch_cb(int fd, short events, void *arg)
+{
+	struct verification *v;
+
+	(void)fd;
+	(void)events;
+	(void)arg;
+	RB_FOREACH (v, verification_tree, &verifications)
+		if (v->remote)
+			break;
+	if (v == NULL)
+		return;
+	if (!heard && mgr.verifier != NULL)
+		component_peer_late(ROLE_VERIFIER, 0);
+	heard = 0;
+	watch_verifier();
+}
+
+static void
+watch_verifier(void)
+{
+	const struct timeval tv = {VERIFIER_SECONDS, 0};
+
+	if (watch == NULL)
+		watch = evtimer_new(mgr.base, watch_cb, NULL);
+	if (watch != NULL && !evtimer_pending(watch, NULL))
+		(void)evtimer_add(watch, &tv);
 }
 
 static const struct verify_config *
@@ -315,6 +356,7 @@ send_check(struct verification *v)
 	struct wire w;
 
 	v->remote = 1;
+	watch_verifier();
 	(void)take_handle(v, 0);
 	if (mgr.verifier == NULL)
 		return; /* verify_resume() sends it */
@@ -504,6 +546,7 @@ verify_message(struct channel *channel, struct imsg *imsg)
 	int ok;
 
 	(void)channel;
+	heard = 1;
 	v = find(imsg_get_id(imsg));
 	message_read(&r, imsg);
 	switch (imsg_get_type(imsg)) {

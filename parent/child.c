@@ -27,6 +27,9 @@
 #define FIRST_DELAY 100 /* ms before the second replacement */
 #define LAST_DELAY 10000
 #define STABLE (30 * SEC) /* of life: the delays begin anew */
+#define KILLED_DELAY 50 /* ms for one that somebody kills again and again */
+#define MERCY 200 /* times in a row that it may have been somebody else */
+#define MERCY_RATE 5 /* of them are forgotten in a second */
 #define BOOT_TRIES 3 /* deaths of a manager that reads its configuration */
 #define AGAIN 2 /* `wanted`: it was stopped, started when it is reaped */
 #define LOG_RATE 1000 /* messages a second that a sane program stays below */
@@ -57,6 +60,7 @@ init(size_t i, struct child *c, const char *program, enum role role,
 	c->role = (uint8_t)role;
 	c->instance = instance_number;
 	event_start(&c->timer, -1, start_cb, c);
+	late_init(c);
 }
 
 void
@@ -240,6 +244,7 @@ child_start(struct child *c)
 		return;
 	}
 	c->wanted = 1;
+	c->guilty = 0;
 	own = getpid();
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1)
 		goto later;
@@ -274,6 +279,7 @@ disconnect(struct child *c)
 		return;
 	channel_free(c->channel);
 	c->channel = NULL;
+	late_forget(c);
 	if (c->role != ROLE_MANAGER)
 		return;
 	if (c->phase == MANAGER_SEALING) {
@@ -305,6 +311,7 @@ static void
 end_child(struct child *c)
 {
 	disconnect(c);
+	c->guilty = 1;
 	if (c->pid != 0)
 		(void)kill(c->pid, SIGKILL);
 }
@@ -317,6 +324,8 @@ child_lost(struct channel *channel, const char *why, void *arg)
 	(void)channel;
 	c = arg;
 	end_child(c);
+	/* Who has gone by itself did so as its status tells. */
+	c->guilty = why != channel_gone;
 	/* Not by the way of a manager that is ended.  How one that has gone by
 	 * itself has ended is told when it is reaped. */
 	if (why == channel_gone)
@@ -341,32 +350,88 @@ may_accuse(const struct child *by, const struct child *of)
 	}
 }
 
-int
-child_accused(const struct child *by, struct wire_reader *r)
+static struct child *
+find(enum role role, uint32_t instance_number)
 {
-	uint32_t instance_number;
-	uint8_t role;
 	size_t i;
 
-	role = wire_get_u8(r);
-	instance_number = wire_get_u32(r);
-	if (wire_end(r) == -1)
-		return -1;
 	for (i = 0; i < NCHILDREN; i++)
-		if (all[i]->role == role && all[i]->instance == instance_number)
-			break;
-	if (i == NCHILDREN || !may_accuse(by, all[i]))
+		if (all[i]->role == role && all[i] != parent.check &&
+		    all[i] != &checker && all[i]->instance == instance_number)
+			return all[i];
+	return NULL;
+}
+
+int
+child_accused(const struct child *by, uint32_t type, struct wire_reader *r)
+{
+	struct child *c;
+	uint8_t role;
+
+	role = wire_get_u8(r);
+	c = find((enum role)role, wire_get_u32(r));
+	if (wire_end(r) == -1 || c == NULL || by == parent.check ||
+	    by == &checker)
 		return -1;
-	if (all[i]->channel == NULL)
+	if (type == IMSG_PEER_LATE) {
+		if (!linked(by->role, c->role) && !linked(c->role, by->role))
+			return -1;
+		late_suspect(c);
+		return 0;
+	}
+	if (!may_accuse(by, c))
+		return -1;
+	if (c->channel == NULL)
 		return 0; /* on its way out already */
-	log_warnx("%s %u: %s complains of it", all[i]->program, instance_number,
-	    by->program);
-	end_child(all[i]);
+	log_warnx(
+	    "%s %u: %s complains of it", c->program, c->instance, by->program);
+	end_child(c);
 	return 0;
 }
 
+/*
+ * Was it killed, or stopped, by somebody?  One that closes its channel looks
+ * alike: so there is a limit.
+ */
+static int
+is_victim(struct child *c, int status)
+{
+	uint64_t refilled;
+
+	if (c->guilty || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+		return 0;
+	refilled = (now() - c->mercy_since) / (SEC / MERCY_RATE);
+	c->mercy_since = now();
+	c->mercy = c->mercy < refilled ? 0 : c->mercy - (uint32_t)refilled;
+	if (c->mercy >= MERCY)
+		return 0;
+	c->mercy++;
+	return 1;
+}
+
+/*
+ * One that misbehaves, or crashes, again and again is started ever later; not
+ * so a victim: the API must be there.
+ */
+static uint32_t
+next_delay(struct child *c, int status)
+{
+	uint32_t delay;
+
+	if (is_victim(c, status))
+		return now() - c->started < KILLED_DELAY * MSEC ? KILLED_DELAY :
+								  0;
+	if (now() - c->started > STABLE)
+		c->delay = 0;
+	delay = c->delay;
+	c->delay = c->delay == 0 ? FIRST_DELAY : c->delay * 2;
+	if (c->delay > LAST_DELAY)
+		c->delay = LAST_DELAY;
+	return delay;
+}
+
 static void
-replace(struct child *c)
+replace(struct child *c, int status)
 {
 	struct wire *w;
 
@@ -389,12 +454,7 @@ replace(struct child *c)
 		reload_cancel();
 		seal_rollback();
 	}
-	if (now() - c->started > STABLE)
-		c->delay = 0;
-	timer_set(&c->timer, c->delay);
-	c->delay = c->delay == 0 ? FIRST_DELAY : c->delay * 2;
-	if (c->delay > LAST_DELAY)
-		c->delay = LAST_DELAY;
+	timer_set(&c->timer, next_delay(c, status));
 }
 
 int
@@ -436,7 +496,7 @@ child_reaped(pid_t pid, int status)
 		c->wanted = 0;
 		reload_answer(1, died, sizeof(died) - 1);
 	} else
-		replace(c);
+		replace(c, status);
 	return 0;
 }
 

@@ -380,8 +380,10 @@ parent_dispatch(struct channel *channel, struct imsg *imsg, void *arg)
 	message_read(&r, imsg);
 	if (type == IMSG_LOG)
 		return got_log(c, &r);
-	if (type == IMSG_PEER_BAD)
-		return child_accused(c, &r);
+	if (type == IMSG_PEER_BAD || type == IMSG_PEER_LATE)
+		return child_accused(c, type, &r);
+	if (type == IMSG_ALIVE)
+		return late_alive(c, &r);
 	switch (c->role) {
 	case ROLE_MANAGER:
 		return manager_dispatch(c, type, id, &r);

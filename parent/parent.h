@@ -219,6 +219,10 @@ struct child {
 	struct channel *channel; /* NULL: it does not run, or is lost */
 	const char *program;
 	struct event timer; /* until it is started again */
+	struct event deadline; /* for its sign of life */
+	uint64_t alive; /* when it gave one last */
+	uint64_t mercy_since;
+	uint32_t mercy; /* deaths that it was not blamed for */
 	uint64_t started;
 	uint64_t log_time; /* second in which log_count were sent */
 	pid_t pid; /* 0: reaped */
@@ -230,6 +234,7 @@ struct child {
 	uint8_t wanted;
 	uint8_t birth; /* manager: enum birth */
 	uint8_t phase; /* manager: enum manager_phase */
+	uint8_t guilty; /* it was ended because of what it did */
 };
 
 enum manager_phase {
@@ -313,8 +318,8 @@ void child_start(struct child *);
 void child_stop(struct child *);
 /* Ends one that misbehaves; it is replaced when it has been reaped. */
 void child_lost(struct channel *, const char *why, void *child);
-/* PEER_BAD of one about another: 0 or -1. */
-int child_accused(const struct child *by, struct wire_reader *);
+/* PEER_BAD or PEER_LATE of one about another: 0 or -1. */
+int child_accused(const struct child *by, uint32_t type, struct wire_reader *);
 /* Was it one? 0 if so, -1 if not. */
 int child_reaped(pid_t, int status);
 /* Is it one, or a process of ours that resolves users? */
@@ -327,6 +332,18 @@ void children_sealed(enum birth);
 void children_tls(void);
 /* The promoted checker takes the manager's place. */
 void children_promote(void);
+
+/* ---- late.c: components that owe an answer ----------------------------- */
+
+void late_init(struct child *);
+/* Asks it for a sign of life; without one it is replaced. */
+void late_suspect(struct child *);
+/* ALIVE: 0 or -1, nobody has asked. */
+int late_alive(struct child *, struct wire_reader *);
+/* It has gone. */
+void late_forget(struct child *);
+/* The manager was told of an exit. */
+void late_exit(void);
 
 /* ---- snapshot.c -------------------------------------------------------- */
 

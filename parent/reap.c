@@ -215,6 +215,7 @@ ended(struct slot *s)
 	wire_put_u64(w, s->ended);
 	wire_put_u8(w, (s->flags & IS_LEFT) != 0);
 	send_wire(parent.manager, IMSG_PROC_EXITED, 0, -1);
+	late_exit();
 	if (!(s->flags & IS_LEFT))
 		reap_gone(s);
 	else if (s->flags & IS_DOOMED)

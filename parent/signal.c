@@ -74,6 +74,7 @@ tell(int sig)
 	wire_put_i32(w, sig);
 	wire_put_u8(w, (uint8_t)(sig == SIGHUP && hangup()));
 	send_wire(parent.manager, IMSG_SIGNALLED, 0, -1);
+	late_suspect(parent.manager);
 }
 
 static int
