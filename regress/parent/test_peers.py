@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import time
 
 import pytest
 
@@ -261,12 +262,24 @@ def test_listeners_and_pages(muster):
 def test_backoff(muster):
     m = muster()
     m.ready()
-    import time
     times = []
     for _ in range(5):
         relay = m.accept("relay")
         times.append(time.monotonic())
-        relay.die()
+        relay.send(9999)
     pauses = [b - a for a, b in zip(times, times[1:])]
     assert pauses[0] < 0.5 and pauses[3] >= 0.38, pauses
     assert pauses[2] < pauses[3]
+
+
+def test_no_backoff_for_victims(muster):
+    """Who is killed by somebody else is needed at once."""
+    m = muster()
+    m.ready()
+    times = []
+    for _ in range(8):
+        relay = m.accept("relay")
+        times.append(time.monotonic())
+        relay.die()
+    pauses = [b - a for a, b in zip(times, times[1:])]
+    assert max(pauses) < 0.3 * harness.SLOW, pauses
