@@ -14,7 +14,7 @@
  * belongs into the file of `http.tokens` is its hash.
  */
 
-#define SECRET 32 /* bytes: nobody guesses 256 bits, so a plain hash does */
+#define SECRET 32UL /* bytes: nobody guesses 256 bits, so a plain hash does */
 #define PREFIX "muster_"
 
 static void

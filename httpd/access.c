@@ -108,6 +108,7 @@ access_peer(struct client *c, const struct sockaddr *peer)
 	if (c->unix_socket)
 		return unix_peer(c);
 	c->uid = -1;
+	memset(&local, 0, sizeof(local));
 	len = sizeof(local);
 	if (getsockname(c->fd, (struct sockaddr *)&local, &len) == -1)
 		return ACCESS_NONE;

@@ -66,7 +66,7 @@ principals_add(struct wire_reader *r)
 		return -1;
 	memcpy(p->hash, hash, PRINCIPAL_HASH);
 	for (i = 0; i < n; i++)
-		p->scope[i] = wire_get_strdup(r, 2 * MAX_NAME);
+		p->scope[i] = wire_get_strdup(r, 2UL * MAX_NAME);
 	return wire_end(r) == -1 || p->role < ACCESS_READ ||
 		p->role > ACCESS_ADMIN ||
 		(p->kind != PRINCIPAL_TOKEN &&

@@ -6,6 +6,8 @@
 
 #include <tls.h>
 
+#include "../common/message.h"
+
 /* The files of a configuration, whole. */
 struct tls_files {
 	struct tls_file_bytes {

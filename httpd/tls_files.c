@@ -203,7 +203,7 @@ check_crl(const struct tls_files *files, char *why, size_t size)
 }
 
 /* A key with a passphrase is none: nobody is there to type it. */
-static int
+static int /* NOLINTNEXTLINE(readability-non-const-parameter) OpenSSL's type */
 no_passphrase(char *buf, int size, int writing, void *arg)
 {
 	(void)buf;
