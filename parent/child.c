@@ -28,7 +28,7 @@
 #define LAST_DELAY 10000
 #define STABLE (30 * SEC) /* of life: the delays begin anew */
 #define KILLED_DELAY 50 /* ms for one that somebody kills again and again */
-#define MERCY 200 /* times in a row that it may have been somebody else */
+#define MERCY 1000 /* times in a row that it may have been somebody else */
 #define MERCY_RATE 5 /* of them are forgotten in a second */
 #define BOOT_TRIES 3 /* deaths of a manager that reads its configuration */
 #define AGAIN 2 /* `wanted`: it was stopped, started when it is reaped */
