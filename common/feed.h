@@ -13,6 +13,7 @@
  *
  * IMSG_FEED_PRINCIPAL:		an entry of `http.tokens`
  *	str name, u8 kind (enum principal_kind), u8 role (enum access_role)
+ *	i64 expires (wall, seconds; 0 never)
  *	bytes SHA-256 (of the token's text, or of the certificate's DER form)
  *	u32 n, n * str scope	"S" or "S.J"; n = 0: everything
  *

@@ -115,6 +115,9 @@ enum imsg_type {
 	 * text (of TLS_VERDICT, else "").  Not accepted because of this
 	 * entry; the manager answers with CFG_VERDICT. */
 	IMSG_SEAL_REFUSED,
+	/* parent → manager, before SEALED: u32 entry, u8 stage.  Accepted,
+	 * but worth a word (STAGE_TLS_MODE). */
+	IMSG_SEAL_WARNING,
 
 	/* ---- state of the world: parent → manager, after the seal ---- */
 

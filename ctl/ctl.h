@@ -86,7 +86,8 @@ struct options {
 	const char *cert;
 	const char *key;
 	const char *token_file;
-	const char *scope; /* of `token` */
+	char *scope; /* of `token`: all of them, with commas */
+	const char *expires;
 	char **argv; /* the whole command line */
 	double timeout; /* seconds; negative: none was given */
 	long long lines; /* of logs; LINES_* */

@@ -35,6 +35,7 @@ enum option_id {
 	OPTION_TOKEN_FILE,
 	OPTION_ROLE,
 	OPTION_SCOPE,
+	OPTION_EXPIRES,
 };
 
 struct options options = {.timeout = -1, .lines = LINES_DEFAULT};
@@ -103,11 +104,10 @@ const struct verb verbs[] = {{.name = "status",
 	.most = -1,
 	.run = verb_test},
     {.name = "token",
-	.synopsis = "NAME",
-	.help = "make a token, and its line for http.tokens",
+	.synopsis = "[NAME]",
+	.help = "make a token, and its record for http.tokens",
 	.argument = ARGUMENT_TEXT,
 	.bit = VERB_TOKEN,
-	.least = 1,
 	.most = 1,
 	.has_json = 1,
 	.run = verb_token},
@@ -245,8 +245,14 @@ const struct option_entry option_table[] = {
 	.verbs = VERB_TOKEN},
     {.id = OPTION_SCOPE,
 	.name = "scope",
-	.value = "LIST",
-	.help = "sessions or SESSION.JOBs, with commas (everything)",
+	.value = "SCOPE",
+	.help = "SESSION or SESSION.JOB, again for more (everything)",
+	.argument = ARGUMENT_TEXT,
+	.verbs = VERB_TOKEN},
+    {.id = OPTION_EXPIRES,
+	.name = "expires",
+	.value = "DATE",
+	.help = "when it ends: 2030-12-31, in UTC (never)",
 	.argument = ARGUMENT_TEXT,
 	.verbs = VERB_TOKEN},
     {.name = NULL}};
@@ -375,6 +381,17 @@ flag_of(const struct option_entry *o)
 	}
 }
 
+static void
+add_scope(const char *value)
+{
+	char *longer;
+
+	longer = xasprintf("%s%s%s", options.scope == NULL ? "" : options.scope,
+	    options.scope == NULL ? "" : ", ", value);
+	free(options.scope);
+	options.scope = longer;
+}
+
 /* 0, or -1: the value is wrong. */
 static int
 set_value(const struct option_entry *o, const char *value)
@@ -402,7 +419,10 @@ set_value(const struct option_entry *o, const char *value)
 		options.token_file = value;
 		return 0;
 	case OPTION_SCOPE:
-		options.scope = value;
+		add_scope(value);
+		return 0;
+	case OPTION_EXPIRES:
+		options.expires = value;
 		return 0;
 	case OPTION_LINES:
 		return set_lines(value);

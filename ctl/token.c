@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <sha2.h>
 
@@ -10,8 +11,8 @@
 #include "ctl.h"
 
 /*
- * token: makes one.  The token itself is shown once, on standard output; what
- * belongs into the file of `http.tokens` is its hash.
+ * token: makes one.  The secret is the first line; the second one is its record
+ * for the file of `http.tokens`, which holds only its hash.
  */
 
 #define SECRET 32UL /* bytes: nobody guesses 256 bits, so a plain hash does */
@@ -37,41 +38,72 @@ is_plain(const char *name)
 	    strlen(name) <= 128;
 }
 
-/* "a,b" as a list of YAML. */
-static char *
-scope_list(void)
+/* Sessions and jobs, with commas: what YAML takes as it is. */
+static int
+is_scope(const char *list)
 {
-	char *text;
-	char *s;
+	return list[strcspn(list, "[]{}\"'#&*!|>%@`\r\n")] == '\0';
+}
 
-	if (options.scope == NULL)
-		return xstrdup("");
-	text = xasprintf(", scope: [%s]", options.scope);
-	for (s = text; *s != '\0'; s++)
-		if (*s == '\n' || *s == '\r')
-			*s = ' ';
-	return text;
+/* A date, with a time or without (RFC 3339, UTC). */
+static int
+is_date(const char *text)
+{
+	static const char *const forms[] = {"%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"};
+	const char *end;
+	struct tm tm;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		memset(&tm, 0, sizeof(tm));
+		end = strptime(text, forms[i], &tm);
+		if (end != NULL && *end == '\0')
+			return 1;
+	}
+	return 0;
+}
+
+static int
+check(const char *name)
+{
+	if (!is_plain(name))
+		complain("%s: want a name of letters, digits, - _ and .", name);
+	else if (options.scope != NULL && !is_scope(options.scope))
+		complain(
+		    "--scope: %s: want SESSION or SESSION.JOB", options.scope);
+	else if (options.expires != NULL && !is_date(options.expires))
+		complain("--expires: %s: want a date such as 2030-12-31",
+		    options.expires);
+	else
+		return 0;
+	return -1;
+}
+
+/* A line of YAML for the file of http.tokens. */
+static char *
+record(const char *name, const char *digest)
+{
+	static const char *const roles[] = {"read", "operate", "admin"};
+
+	return xasprintf("%s: {role: %s%s%s%s%s%s, token: \"SHA256:%s\"}", name,
+	    roles[options.role], options.scope == NULL ? "" : ", scope: [",
+	    options.scope == NULL ? "" : options.scope,
+	    options.scope == NULL ? "" : "]",
+	    options.expires == NULL ? "" : ", expires: ",
+	    options.expires == NULL ? "" : options.expires, digest);
 }
 
 int
 verb_token(int argc, char **argv)
 {
-	static const char *const roles[] = {"read", "operate", "admin"};
 	char digest[2 * SHA256_DIGEST_LENGTH + 1];
+	char name[32];
 	char token[sizeof(PREFIX) + 2 * SECRET];
 	uint8_t hash[SHA256_DIGEST_LENGTH];
 	uint8_t secret[SECRET];
 	SHA2_CTX context;
-	const char *role;
-	char *scope;
 	char *line;
 
-	(void)argc;
-	if (!is_plain(argv[0])) {
-		complain(
-		    "%s: want a name of letters, digits, - _ and .", argv[0]);
-		return CTL_USAGE;
-	}
 	arc4random_buf(secret, sizeof(secret));
 	memcpy(token, PREFIX, sizeof(PREFIX));
 	hex(secret, sizeof(secret), token + sizeof(PREFIX) - 1);
@@ -79,20 +111,16 @@ verb_token(int argc, char **argv)
 	SHA256Update(&context, (const uint8_t *)token, strlen(token));
 	SHA256Final(hash, &context);
 	hex(hash, sizeof(hash), digest);
-	role = roles[options.role];
-	scope = scope_list();
-	line = xasprintf("%s: {role: %s%s, token: \"SHA256:%s\"}", argv[0],
-	    role, scope, digest);
+	(void)snprintf(name, sizeof(name), "token-%.8s", digest);
+	if (check(argc == 0 ? name : argv[0]) == -1)
+		return CTL_USAGE;
+	line = record(argc == 0 ? name : argv[0], digest);
 	if (options.json)
-		print_json(json_pack("{s:s, s:s, s:s}", "name", argv[0],
-		    "token", token, "line", line));
-	else {
-		(void)printf("%s\n", token);
-		note("for the file of http.tokens:");
-		if (!options.quiet)
-			(void)fprintf(stderr, "%s\n", line);
-	}
+		print_json(json_pack("{s:s, s:s, s:s}", "name",
+		    argc == 0 ? name : argv[0], "token", token, "record",
+		    line));
+	else
+		(void)printf("%s\n%s\n", token, line);
 	free(line);
-	free(scope);
 	return CTL_OK;
 }

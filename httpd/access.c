@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <sha2.h>
 
@@ -195,6 +196,12 @@ bearer_principal(const struct client *c, const char *buf)
 	return principal_find(PRINCIPAL_TOKEN, hash);
 }
 
+static int
+has_expired(const struct principal *p)
+{
+	return p->expires != 0 && time(NULL) >= p->expires;
+}
+
 /* Certificates of the client CA are all alike until some are named. */
 static enum access_role
 certified(struct client *c)
@@ -202,6 +209,10 @@ certified(struct client *c)
 	if (!c->is_certified)
 		return ACCESS_NONE;
 	c->principal = principal_find(PRINCIPAL_CERTIFICATE, c->certificate);
+	if (c->principal != NULL && has_expired(c->principal)) {
+		c->principal = NULL;
+		return ACCESS_NONE;
+	}
 	if (c->principal != NULL)
 		return (enum access_role)c->principal->role;
 	return principals_count(PRINCIPAL_CERTIFICATE) == 0 ? ACCESS_ADMIN :
@@ -217,6 +228,11 @@ identify(struct client *c, const char *buf, const char **reason)
 		c->role =
 		    c->principal == NULL ? ACCESS_NONE : c->principal->role;
 		*reason = "this token is not known";
+		if (c->principal != NULL && has_expired(c->principal)) {
+			*reason = "this token has expired";
+			c->principal = NULL;
+			c->role = ACCESS_NONE;
+		}
 		return c->role == ACCESS_NONE ? 401 : 0;
 	}
 	c->role = (uint8_t)certified(c);

@@ -59,6 +59,7 @@ principals_add(struct wire_reader *r)
 	p->name = wire_get_strdup(r, MAX_NAME);
 	p->kind = wire_get_u8(r);
 	p->role = wire_get_u8(r);
+	p->expires = wire_get_i64(r);
 	hash = wire_get_bytes(r, PRINCIPAL_HASH, &len);
 	n = wire_get_count(r, MAX_SCOPES, 4);
 	p->scope = calloc((size_t)n + 1, sizeof(*p->scope));

@@ -14,6 +14,7 @@ struct principal {
 	char **scope; /* "S" or "S.J", ends with NULL; empty: everything */
 	uint8_t kind; /* enum principal_kind */
 	uint8_t role; /* enum access_role */
+	int64_t expires; /* seconds since 1970, 0 never */
 	uint8_t hash[PRINCIPAL_HASH];
 };
 

@@ -238,6 +238,7 @@ struct principal_config {
 	unsigned int role; /* enum access_role */
 	unsigned int kind; /* enum principal_kind */
 	unsigned int nhashes;
+	int64_t expires; /* seconds since 1970, 0 never */
 	uint8_t hash[PRINCIPAL_HASH];
 	struct strings scope; /* "S" or "S.J"; none: everything */
 };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "config_table.h"
 
@@ -137,6 +138,31 @@ set_hash(struct loader *l, const struct key *k, void *target,
 	    "them)");
 }
 
+/* A day (its first moment), or a moment, in UTC (RFC 3339). */
+static void
+set_expires(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	static const char *const forms[] = {"%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"};
+	const char *end;
+	struct tm tm;
+	size_t i;
+
+	(void)k;
+	for (i = 0; i < 2; i++) {
+		memset(&tm, 0, sizeof(tm));
+		end = strptime(n->text, forms[i], &tm);
+		if (end != NULL && *end == '\0') {
+			((struct principal_config *)target)->expires =
+			    timegm(&tm);
+			return;
+		}
+	}
+	config_error(l, n,
+	    "want a date such as 2030-12-31, or "
+	    "2030-12-31T12:00:00Z");
+}
+
 static void
 set_scope(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
@@ -161,6 +187,10 @@ static const struct key principal_keys[] = {
 	.types = TYPE_STRINGS | TYPE_STRING,
 	.set = set_scope,
 	.about = "Sessions, or jobs as SESSION.JOB (everything)."},
+    {.name = "expires",
+	.types = TYPE_STRING,
+	.set = set_expires,
+	.about = "When it ends: a date in UTC (never)."},
     {.name = "token",
 	.types = TYPE_STRING,
 	.set = set_hash,

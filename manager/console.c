@@ -3,10 +3,7 @@
 #include <string.h>
 #include <syslog.h>
 
-/* strvis(3) is the same in both; the header wants to be told. */
-#define LIBBSD_OPENBSD_VIS
 #include <bsd/string.h>
-#include <bsd/vis.h>
 
 #include "../common/log.h"
 #include "../common/snapshot.h"
@@ -158,21 +155,12 @@ console_log(int level, const char *program, const char *text)
 
 /* Not on standard output: that is as pymanager's. */
 void
-console_audit(const char *text)
+console_audit(const struct audit *a)
 {
 	char line[MAX_LOGLINE];
-	char some[800];
-	char safe[sizeof(some) * 4 + 1];
 	size_t len;
 
-	(void)strlcpy(some, text, sizeof(some));
-	(void)strvis(safe, some, VIS_CSTYLE | VIS_OCTAL | VIS_NL | VIS_NOSLASH);
-	if (format() == LOG_TEXT) {
-		(void)snprintf(line, sizeof(line), "[AUDIT] %s\n", safe);
-		len = strlen(line);
-	} else
-		len = logline(
-		    line, format(), now_wall(), LOG_LEVEL_INFO, "audit", safe);
+	len = logline_audit(line, format(), now_wall(), a);
 	if (len > 0)
 		deliver(LOG_NOTICE, 2, line, len);
 }

@@ -198,6 +198,7 @@ feed_principals(struct channel *c, struct wire *w)
 		wire_put_str(w, p->name);
 		wire_put_u8(w, (uint8_t)p->kind);
 		wire_put_u8(w, (uint8_t)p->role);
+		wire_put_i64(w, p->expires);
 		wire_put_bytes(w, p->hash, sizeof(p->hash));
 		put_strings(w, &p->scope);
 		(void)channel_send_wire(c, IMSG_FEED_PRINCIPAL, 0, -1, w);

@@ -178,3 +178,45 @@ logline(char buf[MAX_LOGLINE], enum log_format format, int64_t wall,
 	}
 	return n < 0 || n >= MAX_LOGLINE ? 0 : (size_t)n;
 }
+
+size_t
+logline_audit(char buf[MAX_LOGLINE], enum log_format format, int64_t wall,
+    const struct audit *a)
+{
+	const char *const values[4] = {a->who, a->from, a->what, a->result};
+	static const char *const keys[4] = {"who", "from", "what", "result"};
+	char safe[4][512];
+	char quoted[1032];
+	json_t *object;
+	char ts[64];
+	size_t i;
+	size_t n;
+
+	for (i = 0; i < 4; i++)
+		clean(safe[i], sizeof(safe[i]), values[i]);
+	timestamp(ts, sizeof(ts), wall);
+	if (format == LOG_TEXT)
+		return (size_t)snprintf(buf, MAX_LOGLINE,
+		    "[AUDIT] %s by %s from %s: %s\n", safe[2], safe[0], safe[1],
+		    safe[3]);
+	if (format == LOG_LOGFMT) {
+		n = (size_t)snprintf(buf, MAX_LOGLINE,
+		    "ts=%s level=info program=musterd msg=audit", ts);
+		for (i = 0; i < 4 && n < MAX_LOGLINE; i++) {
+			quote(quoted, sizeof(quoted), safe[i]);
+			n += (size_t)snprintf(buf + n, MAX_LOGLINE - n,
+			    " %s=%s", keys[i], quoted);
+		}
+		return n < MAX_LOGLINE - 1 ? n + strlcpy(buf + n, "\n", 2) : 0;
+	}
+	object = json_pack("{s:s, s:s, s:s, s:s}", "ts", ts, "level", "info",
+	    "program", "musterd", "msg", "audit");
+	for (i = 0; i < 4 && object != NULL; i++)
+		(void)json_object_set_new(
+		    object, keys[i], json_string(safe[i]));
+	n = object == NULL ? 0 : json_dumpb(object, buf, MAX_LOGLINE - 2, 0);
+	json_decref(object);
+	if (n == 0 || n > MAX_LOGLINE - 2)
+		return 0;
+	return n + strlcpy(buf + n, "\n", 2);
+}

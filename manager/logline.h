@@ -24,6 +24,18 @@ enum log_format {
  */
 size_t logline(char buf[MAX_LOGLINE], enum log_format, int64_t wall,
     enum log_level, const char *program, const char *text);
+/* Who has changed something. */
+struct audit {
+	const char *who; /* "uid 0", "token ci" */
+	const char *from; /* "unix:pid=7", "127.0.0.1:40112" */
+	const char *what; /* "restart 3 (default.web)" */
+	const char *result; /* "200", "404 process-not-found" */
+};
+
+/* The same of a change: `audit` is the message, with these as keys; as text
+ * "[AUDIT] WHAT by WHO from FROM: RESULT". */
+size_t logline_audit(
+    char buf[MAX_LOGLINE], enum log_format, int64_t wall, const struct audit *);
 /* syslog(3)'s number of a level. */
 int logline_severity(enum log_level);
 

@@ -240,6 +240,33 @@ seal_refused(struct imsg *imsg)
 	return 0;
 }
 
+/* Under -n a warning is an error, as those of the file are. */
+static int
+seal_warning(struct imsg *imsg)
+{
+	const int strict = (mgr.snapshot->flags & SNAPSHOT_CHECK_ONLY) != 0;
+	struct config_report report;
+	struct wire_reader r;
+	uint32_t entry;
+	uint8_t stage_of;
+
+	message_read(&r, imsg);
+	entry = wire_get_u32(&r);
+	stage_of = wire_get_u8(&r);
+	if (wire_end(&r) == -1)
+		return -1;
+	if (!strict) {
+		if (mgr.birth == BIRTH_BOOT)
+			stage_blame(&warnings, entry, stage_of, 0, "");
+		return 0;
+	}
+	memset(&report, 0, sizeof(report));
+	stage_blame(&report, entry, stage_of, 1, "");
+	refuse(&report, strict);
+	config_report_free(&report);
+	return 0;
+}
+
 /* ---- channels ------------------------------------------------------- */
 
 static int
@@ -802,6 +829,8 @@ dispatch(struct channel *c, struct imsg *imsg, void *arg)
 		return sealed();
 	case IMSG_SEAL_REFUSED:
 		return seal_refused(imsg);
+	case IMSG_SEAL_WARNING:
+		return seal_warning(imsg);
 	case IMSG_PEER:
 		return got_peer(imsg);
 	case IMSG_SEQUENCE_PAGE:

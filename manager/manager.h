@@ -14,6 +14,7 @@
 #include "../common/log.h"
 #include "../common/message.h"
 #include "config.h"
+#include "logline.h"
 #include "snapshot.h"
 
 #define MUSTER_VERSION "0.1.0"
@@ -41,7 +42,9 @@ struct pending {
 	SLIST_ENTRY(pending) entry;
 	unsigned int worker;
 	uint32_t id;
-	char what[600]; /* for the audit */
+	char who[160]; /* these for the audit */
+	char from[128];
+	char what[256];
 };
 SLIST_HEAD(pending_list, pending);
 
@@ -280,7 +283,7 @@ enum flush {
 };
 void console_flush(enum flush);
 /* A change that somebody made or wanted; always written. */
-void console_audit(const char *text);
+void console_audit(const struct audit *);
 /* What is shown of a process when it is started: "$ sleep 100". */
 void console_command(char *buf, size_t size, const struct job_config *);
 /* A line of the log, by verbosity: see logline.h. */

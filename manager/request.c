@@ -29,36 +29,28 @@ struct request {
 	char argument[256];
 };
 
-/* A line for the log: who, from where, what, result. */
+/* Who wants it, in words. */
 static void
-audit(const char *what, uint16_t status, const char *code)
+name_peer(const struct request *r, char *buf, size_t size)
 {
-	char text[800];
-
-	(void)snprintf(text, sizeof(text), "%s: %u%s%s", what, status,
-	    code[0] == '\0' ? "" : " ", code);
-	console_audit(text);
+	if (r->who[0] != '\0')
+		(void)snprintf(buf, size, "%s", r->who);
+	else if (r->uid >= 0)
+		(void)snprintf(buf, size, "uid %lld", (long long)r->uid);
+	else
+		(void)snprintf(buf, size, "somebody");
 }
 
-/* "restart 3 (default.web) by uid 0 from unix:pid=7" */
 static void
-describe(const struct request *r, const char *what, const struct process *p,
-    char *buf, size_t size)
+audit(const char *who, const char *from, const char *what, uint16_t status,
+    const char *code)
 {
-	char who[160];
+	char result[80];
+	const struct audit a = {who, from, what, result};
 
-	(void)snprintf(who, sizeof(who), "%s", r->who);
-	if (r->who[0] == '\0' && r->uid >= 0)
-		(void)snprintf(who, sizeof(who), "uid %lld", (long long)r->uid);
-	else if (r->who[0] == '\0')
-		(void)snprintf(who, sizeof(who), "somebody");
-	if (p != NULL)
-		(void)snprintf(buf, size, "%s %u (%s) by %s from %s", what,
-		    p->id, p->job->name, who, r->from);
-	else
-		(void)snprintf(buf, size, "%s%s%s by %s from %s", what,
-		    r->argument[0] == '\0' ? "" : " ", r->argument, who,
-		    r->from);
+	(void)snprintf(result, sizeof(result), "%u%s%s", status,
+	    code[0] == '\0' ? "" : " ", code);
+	console_audit(&a);
 }
 
 static void
@@ -87,10 +79,13 @@ static void
 answer_now(const struct request *r, const char *what, uint16_t status,
     const char *code, const char *detail)
 {
-	char text[600];
+	char text[300];
+	char who[160];
 
-	describe(r, what, NULL, text, sizeof(text));
-	audit(text, status, code);
+	name_peer(r, who, sizeof(who));
+	(void)snprintf(text, sizeof(text), "%s%s%s", what,
+	    r->argument[0] == '\0' ? "" : " ", r->argument);
+	audit(who, r->from, text, status, code);
 	answer(r->worker, r->id, status, code, detail, 0);
 }
 
@@ -120,7 +115,10 @@ restart_process(const struct request *r)
 		answer_now(r, "restart", 503, "no-memory", "no memory");
 		return;
 	}
-	describe(r, "restart", p, pending->what, sizeof(pending->what));
+	name_peer(r, pending->who, sizeof(pending->who));
+	(void)snprintf(pending->from, sizeof(pending->from), "%s", r->from);
+	(void)snprintf(pending->what, sizeof(pending->what), "restart %u (%s)",
+	    p->id, p->job->name);
 	pending->worker = r->worker;
 	pending->id = r->id;
 	pending_count[r->worker]++;
@@ -145,7 +143,7 @@ request_process_settled(struct process *p, int ok, const char *why)
 	while ((pending = SLIST_FIRST(&p->waiting)) != NULL) {
 		SLIST_REMOVE_HEAD(&p->waiting, entry);
 		pending_count[pending->worker]--;
-		audit(pending->what, status, code);
+		audit(pending->who, pending->from, pending->what, status, code);
 		answer(pending->worker, pending->id, status, code,
 		    ok == 0 ? "" : why, p->id);
 		free(pending);
@@ -167,7 +165,8 @@ request_worker_lost(unsigned int worker)
 				continue;
 			SLIST_REMOVE(&p->waiting, pending, pending, entry);
 			pending_count[worker]--;
-			audit(pending->what, 503, "worker-lost");
+			audit(pending->who, pending->from, pending->what, 503,
+			    "worker-lost");
 			free(pending);
 		}
 	}

@@ -600,7 +600,7 @@ stage_blame(struct config_report *report, uint32_t entry, uint8_t stage,
 		    mgr.config->http.address, mgr.config->http.port,
 		    strerrordesc_np(error));
 	else if (stage == STAGE_TLS_MODE)
-		config_problem_add(report, 1, code, b->at,
+		config_problem_add(report, error, code, b->at,
 		    "%s: %s can be read by others (want mode 0600 or 0640)",
 		    b->key, b->value);
 	else if (stage == STAGE_TLS)

@@ -111,6 +111,7 @@ struct entry {
 #define ENTRY_IS_SHARED 1 /* LOGFILE: several streams write to it */
 #define ENTRY_IS_USED 2 /* LOGFILE: named by a spec */
 #define ENTRY_IS_BOUND 4 /* LISTEN, SOCKET: a path was made */
+#define ENTRY_IS_EXPOSED 8 /* TLS: a key that others can read */
 
 struct table {
 	struct entry *entries;
@@ -407,8 +408,8 @@ struct tls_entry {
 int tls_read(const struct entry *, struct tls_entry *);
 /* Has the table files of TLS? */
 int tls_wanted(const struct table *);
-/* Reads them all: 0, or errno, the entry, and what was done. */
-int tls_load(struct table *, uint32_t *bad, enum stage *);
+/* Reads them all: 0, or errno and the entry. */
+int tls_load(struct table *, uint32_t *bad);
 /* A worker gets them before its listeners; again after a reload. */
 void tls_give(struct child *worker);
 /* Has them checked; done gets the entry to blame, or NO_ENTRY. */

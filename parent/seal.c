@@ -75,6 +75,22 @@ sealed(void)
 	parent_world();
 }
 
+static void
+warn(void)
+{
+	struct wire *w;
+	uint32_t i;
+
+	for (i = 0; i < parent.staged->count; i++) {
+		if (!(parent.staged->entries[i].flags & ENTRY_IS_EXPOSED))
+			continue;
+		w = message();
+		wire_put_u32(w, i);
+		wire_put_u8(w, STAGE_TLS_MODE);
+		send_wire(sealing, IMSG_SEAL_WARNING, 0, -1);
+	}
+}
+
 /* The last step: sockets are bound; under -n nothing is touched. */
 static void
 bind_sockets(void)
@@ -82,6 +98,7 @@ bind_sockets(void)
 	uint32_t entry;
 	int error;
 
+	warn();
 	if (options['n'] != NULL) {
 		(void)message();
 		send_wire(sealing, IMSG_SEALED, 0, -1);
@@ -107,7 +124,6 @@ static void
 resolved(void)
 {
 	const struct cred *c;
-	enum stage stage;
 	uint32_t entry;
 	uint32_t i;
 	int error;
@@ -119,9 +135,9 @@ resolved(void)
 			return;
 		}
 	}
-	error = tls_load(parent.staged, &entry, &stage);
+	error = tls_load(parent.staged, &entry);
 	if (error != 0)
-		refuse(entry, stage, error);
+		refuse(entry, STAGE_TLS_FILE, error);
 	else if (tls_wanted(parent.staged))
 		tls_check(parent.staged, tls_done);
 	else

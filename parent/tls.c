@@ -55,7 +55,7 @@ copy(int to, int from)
 
 /* Its sealed copy, or -1. */
 static int
-load(const struct tls_entry *t, enum stage *stage)
+load(const struct tls_entry *t, int *open_to_all)
 {
 	struct stat st;
 	int error;
@@ -63,7 +63,7 @@ load(const struct tls_entry *t, enum stage *stage)
 	int fd;
 	int n;
 
-	*stage = STAGE_TLS_FILE;
+	*open_to_all = 0;
 	fd = open(t->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd == -1)
 		return -1;
@@ -72,12 +72,8 @@ load(const struct tls_entry *t, enum stage *stage)
 	if (n == 0 && !S_ISREG(st.st_mode)) {
 		errno = EINVAL;
 		n = -1;
-	} else if (n == 0 && t->what == TLS_FILE_KEY &&
-	    (st.st_mode & 007) != 0) {
-		*stage = STAGE_TLS_MODE;
-		errno = EPERM;
-		n = -1;
-	}
+	} else if (n == 0 && t->what == TLS_FILE_KEY)
+		*open_to_all = (st.st_mode & 007) != 0;
 	if (n == 0)
 		copied = memfd_create("tls", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (copied != -1 && copy(copied, fd) == -1) {
@@ -93,19 +89,22 @@ load(const struct tls_entry *t, enum stage *stage)
 }
 
 int
-tls_load(struct table *t, uint32_t *bad, enum stage *stage)
+tls_load(struct table *t, uint32_t *bad)
 {
 	struct tls_entry file;
 	struct entry *e;
+	int open_to_all;
 	int fd;
 
 	for (*bad = 0; *bad < t->count; (*bad)++) {
 		e = &t->entries[*bad];
 		if (e->kind != ENTRY_TLS || tls_read(e, &file) == -1)
 			continue;
-		fd = load(&file, stage);
+		fd = load(&file, &open_to_all);
 		if (fd == -1)
 			return errno;
+		if (open_to_all)
+			e->flags |= ENTRY_IS_EXPOSED;
 		e->fd = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_HIGH_FD);
 		(void)close(fd);
 		if (e->fd == -1)

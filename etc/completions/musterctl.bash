@@ -39,6 +39,7 @@ _musterctl_takes_value() {
 	restart:--progress) return 0 ;;
 	token:--role) return 0 ;;
 	token:--scope) return 0 ;;
+	token:--expires) return 0 ;;
 	esac
 	return 1
 }
@@ -61,6 +62,7 @@ _musterctl_value() {
 	restart:--progress) _musterctl_words 'auto tty plain json quiet' ;;
 	token:--role) _musterctl_words 'read operate admin' ;;
 	token:--scope) ;;
+	token:--expires) ;;
 	*) return 1 ;;
 	esac
 	return 0
@@ -82,7 +84,7 @@ _musterctl_options() {
 	logs) own=' --follow -f --lines -n --stderr' ;;
 	wait) own=' --for --timeout' ;;
 	shutdown) own=' --no-wait --timeout' ;;
-	token) own=' --role --scope' ;;
+	token) own=' --role --scope --expires' ;;
 	esac
 	_musterctl_words " --file -f --socket -s --host -H --cacert --cert --key --token-file --json --quiet -q --color --help -h --version -V$own"
 }

@@ -12,7 +12,7 @@ function __musterctl_verb
 			continue
 		end
 		switch $word
-			case --file -f --socket -s --host -H --cacert --cert --key --token-file --color --lines -n --for --timeout --progress --role --scope
+			case --file -f --socket -s --host -H --cacert --cert --key --token-file --color --lines -n --for --timeout --progress --role --scope --expires
 				set skip 1
 			case '-*'
 				continue
@@ -81,9 +81,10 @@ complete -c musterctl -n 'not __musterctl_verb' -a validate -d 'check a configur
 complete -c musterctl -n '__musterctl_verb validate' -F
 complete -c musterctl -n 'not __musterctl_verb' -a test -d 'run a command between start and end of all'
 complete -c musterctl -n '__musterctl_verb test' -a '(__fish_complete_subcommand --commandline)' -F
-complete -c musterctl -n 'not __musterctl_verb' -a token -d 'make a token, and its line for http.tokens'
+complete -c musterctl -n 'not __musterctl_verb' -a token -d 'make a token, and its record for http.tokens'
 complete -c musterctl -n '__musterctl_verb token' -l role -x -a 'read operate admin' -d 'what it may do: read (default), operate or admin'
-complete -c musterctl -n '__musterctl_verb token' -l scope -x -d 'sessions or SESSION.JOBs, with commas (everything)'
+complete -c musterctl -n '__musterctl_verb token' -l scope -x -d 'SESSION or SESSION.JOB, again for more (everything)'
+complete -c musterctl -n '__musterctl_verb token' -l expires -x -d 'when it ends: 2030-12-31, in UTC (never)'
 complete -c musterctl -n 'not __musterctl_verb' -a completion -d 'print a completion script for a shell'
 complete -c musterctl -n '__musterctl_verb completion' -a 'bash zsh fish'
 complete -c musterctl -n 'not __musterctl_verb' -a help -d 'print this, or the help of a verb'

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -203,6 +204,8 @@ GOOD = "SHA256:" + "ab" * 32
     ("a: read", "a: want a name and a mapping"),
     ("a: {role: read, token: '%s'}\na: {role: read, token: '%s'}" % (
         GOOD, GOOD), "a"),
+    ("a: {role: read, token: '%s', expires: soon}" % GOOD,
+     "a.expires: want a date"),
     ("- a", "want a mapping, got list"),
     ("{", ""),
 ])
@@ -229,12 +232,12 @@ def test_a_missing_file(musterd, tmp_path):
 def test_musterctl_makes_them(start, tmp_path):
     done = subprocess.run(
         [MUSTERCTL, "token", "ops", "--role=operate",
-         "--scope=default.web,default.db"], capture_output=True, check=True,
+         "--scope=default.web", "--scope", "default.db",
+         "--expires=2990-12-31"], capture_output=True, check=True,
         encoding="utf-8")
-    token = done.stdout.strip()
+    token, line = done.stdout.splitlines()
     assert re.fullmatch("muster_[0-9a-f]{64}", token)
-    line = done.stderr.splitlines()[-1]
-    assert token not in line
+    assert token not in line and done.stderr == ""
     m = start({})
     m.tokens.write_text(line + "\n")
     m.tokens = m.tokens.rename(m.tokens.with_suffix(".yaml"))
@@ -262,9 +265,36 @@ def test_musterctl_makes_them(start, tmp_path):
     got = ctl("status", env={"MUSTER_TOKEN": "wrong"})
     assert got.returncode == 4 and "not known" in got.stderr
     assert ctl("--token-file", "/nowhere", "status").returncode != 0
-    two = {subprocess.run([MUSTERCTL, "token", "x"], capture_output=True,
+    two = {subprocess.run([MUSTERCTL, "token"], capture_output=True,
                           check=True).stdout for _ in range(20)}
     assert len(two) == 20
+    for words in (["a b"], ["x", "--role=root"], ["x", "--scope=a]"],
+                  ["x", "--expires=soon"], ["x", "--expires=2030-13-01"]):
+        assert ctl("token", *words).returncode == 2, words
+
+
+def test_the_end_of_a_token(start):
+    m = start({"old": entry("muster_1", "admin", expires="2020-01-01"),
+               "new": entry("muster_2", "read", expires="2990-01-01"),
+               "soon": entry("muster_3", "read", expires=time.strftime(
+                   "%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2)))})
+    answer = m.get("/status", headers=bearer("muster_1"))
+    assert answer.status == 401
+    assert answer.json()["detail"] == "this token has expired"
+    assert status(m, "muster_2") == 200
+    wait_for("its end", lambda: status(m, "muster_3") == 401)
+
+
+def test_keys_of_the_audit(start):
+    m = start(None, **{"log-format": "json"})
+    status(m, "muster_o", "POST", "/restart/1")
+    wait_for("a line", lambda: '"audit"' in m.stderr_text())
+    line = json.loads([x for x in m.stderr_text().splitlines()
+                       if '"audit"' in x][0])
+    assert line["msg"] == "audit" and line["who"] == "token ci"
+    assert line["from"].startswith("127.0.0.1:")
+    assert line["what"].startswith("restart 1 (default.")
+    assert line["result"] == "200"
 
 
 # --- addresses ---

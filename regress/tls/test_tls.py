@@ -171,9 +171,6 @@ def broken(ca, directory, what):
     if what == "future":
         return settings(ca.issue("new", days=(1, 2))), \
             "certificate: * is not valid before"
-    if what == "mode":
-        key.chmod(0o644)
-        return tls, "key: * can be read by others"
     if what == "passphrase":
         return settings(ca.issue("locked", passphrase="secret")), \
             "key: * holds no private key"
@@ -201,7 +198,7 @@ def broken(ca, directory, what):
     return {**tls, "client-ca": str(ca.cert), "crl": str(cert)}, "crl: *"
 
 
-BROKEN = ("mismatch", "expired", "future", "mode", "passphrase", "missing",
+BROKEN = ("mismatch", "expired", "future", "passphrase", "missing",
           "directory", "fifo", "garbage", "empty", "huge", "client-ca", "crl")
 
 
@@ -222,6 +219,22 @@ def test_one_line_for_what_is_wrong(musterd, ca, tmp_path, what):
         m = musterd({**KEEP, "http": {"tls": tls}, "processes": JOBS}, *args)
         assert m.wait() != 0
         complains(m.stdout_text() + m.stderr_text(), m.file, want)
+
+
+def test_a_key_that_others_can_read(musterd, ca):
+    """A warning, and under -n an error as all warnings are."""
+    cert, key = ca.issue("exposed")
+    for mode, warned in ((0o600, False), (0o640, False), (0o644, True)):
+        key.chmod(mode)
+        config = {**KEEP, "http": {"tls": settings((cert, key))},
+                  "processes": JOBS}
+        m = musterd(config, "-n")
+        assert (m.wait() != 0) == warned
+        if warned:
+            complains(m.stdout_text(), m.file,
+                      "key: * can be read by others")
+        m = musterd(config).wait_status(over="unix")
+        assert ("can be read by others" in m.stdout_text()) == warned
 
 
 def serial(m, ca):
