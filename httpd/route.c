@@ -11,22 +11,22 @@
 struct route {
 	const char *pattern[6]; /* segments; "*" is any one; ends with NULL */
 	unsigned int methods;
-	const char *allow;
 	enum access_role role; /* for methods that change something */
+	const char *allow;
 	void (*answer)(struct request *);
 };
 
 static const struct route routes[] = {
-    {{NULL}, GET | DELETE, "DELETE,GET", ACCESS_ADMIN, api_root},
-    {{"status", NULL}, GET, "GET", ACCESS_READ, api_status},
-    {{"restart", "*", NULL}, POST, "POST", ACCESS_OPERATE, api_restart},
-    {{"v1", NULL}, GET, "GET", ACCESS_READ, api_v1},
-    {{"v1", "ready", NULL}, GET, "GET", ACCESS_READ, api_v1_ready},
-    {{"v1", "healthz", NULL}, GET, "GET", ACCESS_READ, api_v1_healthz},
-    {{"v1", "openapi.json", NULL}, GET, "GET", ACCESS_READ, api_v1_openapi},
-    {{"v1", "processes", NULL}, GET, "GET", ACCESS_READ, api_v1_processes},
-    {{"v1", "processes", "*", NULL}, GET, "GET", ACCESS_READ, api_v1_process},
-    {{"v1", "processes", "*", "streams", "*", NULL}, GET, "GET", ACCESS_READ,
+    {{NULL}, GET | DELETE, ACCESS_ADMIN, "DELETE,GET", api_root},
+    {{"status", NULL}, GET, ACCESS_READ, "GET", api_status},
+    {{"restart", "*", NULL}, POST, ACCESS_OPERATE, "POST", api_restart},
+    {{"v1", NULL}, GET, ACCESS_READ, "GET", api_v1},
+    {{"v1", "ready", NULL}, GET, ACCESS_READ, "GET", api_v1_ready},
+    {{"v1", "healthz", NULL}, GET, ACCESS_READ, "GET", api_v1_healthz},
+    {{"v1", "openapi.json", NULL}, GET, ACCESS_READ, "GET", api_v1_openapi},
+    {{"v1", "processes", NULL}, GET, ACCESS_READ, "GET", api_v1_processes},
+    {{"v1", "processes", "*", NULL}, GET, ACCESS_READ, "GET", api_v1_process},
+    {{"v1", "processes", "*", "streams", "*", NULL}, GET, ACCESS_READ, "GET",
 	api_v1_stream},
 };
 
