@@ -63,7 +63,7 @@ static void __attribute__((noreturn)) usage(int code)
 	    "  -p, --pidfile FILE  write the process id there\n"
 	    "  -l, --logfile FILE  messages go there; syslog: to the system's"
 	    " log\n"
-	    "      --log-format F  of messages: text, logfmt or json\n"
+	    "      --log-format F  text, logfmt, json or syslog\n"
 	    "  -q                  no progress display\n"
 	    "  -v, --verbose       [INFO] messages\n"
 	    "  -w, --debug         [DEBUG] messages, too\n"
@@ -113,6 +113,10 @@ parse_options(int argc, char **argv)
 		options[c] = optarg == NULL ? "" : optarg;
 		if (c == 'h')
 			usage(0);
+		if (c == 'F' && strcmp(options[c], "syslog") == 0) {
+			options['l'] = "syslog:";
+			options[c] = "text";
+		}
 		if (c == 'F' && !is_log_format(options[c]))
 			usage(2);
 		if (c == 'V') {

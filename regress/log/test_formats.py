@@ -124,10 +124,11 @@ def test_a_refused_reload_is_one_line(musterd):
 # --- the system's log ---
 
 
-@pytest.mark.parametrize("how", ["key", "option"])
+@pytest.mark.parametrize("how", ["key", "option", "format"])
 def test_syslog(musterd, syslog, how):
     config = {**CONFIG, "logfile": "syslog:" if how == "key" else "other"}
-    m = musterd(config, *(["-l", "syslog:"] if how == "option" else []),
+    m = musterd(config, *{"option": ["-l", "syslog:"], "key": [],
+                          "format": ["--log-format", "syslog"]}[how],
                 env={"MUSTER_SYSLOG": syslog.getsockname()})
     assert m.wait() == 0
     head = f"musterd[{m.pid}]: "
