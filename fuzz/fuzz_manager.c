@@ -259,7 +259,10 @@ descriptor(uint32_t type)
 	}
 }
 
-/* Says it; a channel whose messages are malformed is lost. */
+/*
+ * Says it; a channel whose messages are malformed is lost.  Of a probe that
+ * is ours the payload begins with its number.
+ */
 static void
 say(channel_message_fn message, channel_lost_fn lost, struct channel *c,
     void *arg, uint32_t type, uint32_t id, const uint8_t *data, size_t len)
@@ -273,7 +276,8 @@ say(channel_message_fn message, channel_lost_fn lost, struct channel *c,
 	imsg.hdr.peerid = id & OURS ? handle_of((uint8_t)id) : id;
 	imsg.buf = ibuf_open(len);
 	check(imsg.buf != NULL);
-	if (message == dispatch && (id & OURS) && len > 4) {
+	if (type >= IMSG_PROC_STARTED && type <= IMSG_PROC_GONE &&
+	    (id & OURS) && len > 4) {
 		ours = handle_of((uint8_t)id);
 		check(ibuf_add(imsg.buf, &ours, sizeof(ours)) == 0);
 		data += sizeof(ours);
