@@ -271,7 +271,8 @@ spawn_failed(struct process *p)
 	    p->stage == STAGE_LOGFILE          ? c->out.path :
 	    p->stage == STAGE_USER             ? c->user :
 	    c->shell                           ? c->shell_program :
-						 c->words.list[0].source;
+	    c->words.count > 0                 ? c->words.list[0].source :
+						 c->command_line;
 	(void)snprintf(text, sizeof(text), "%s: [Errno %d] %s: '%s'%s%s%s",
 	    p->error == ENOENT      ? "FileNotFoundError" :
 		p->error == EACCES  ? "PermissionError" :
@@ -279,9 +280,9 @@ spawn_failed(struct process *p)
 				      "OSError",
 	    p->error, strerrordesc_np(p->error), what != NULL ? what : "",
 	    p->stage == STAGE_EXEC ? "" : " (",
-	    p->stage == STAGE_EXEC    ? "" :
-		p->stage <= STAGE_MAX ? stages[p->stage] :
-					"?",
+	    p->stage == STAGE_EXEC      ? "" :
+		p->stage <= STAGE_ENTRY ? stages[p->stage] :
+					  "?",
 	    p->stage == STAGE_EXEC ? "" : ")");
 	launch_process_failed(p, text);
 	request_process_settled(p, -1, text);
