@@ -826,9 +826,10 @@ dispatch(struct channel *c, struct imsg *imsg, void *arg)
 			load();
 		return 0;
 	case IMSG_SEALED:
-		return sealed();
+		/* Once: what was launched since then must not be forgotten. */
+		return mgr.phase == PHASE_STAGING ? sealed() : -1;
 	case IMSG_SEAL_REFUSED:
-		return seal_refused(imsg);
+		return mgr.phase == PHASE_STAGING ? seal_refused(imsg) : -1;
 	case IMSG_SEAL_WARNING:
 		return seal_warning(imsg);
 	case IMSG_PEER:
