@@ -11,8 +11,9 @@
 
 #include "footprint.h"
 
-/* How long a start takes: long enough for a thousand jobs. */
-#define START_SECONDS 1
+/* How long a start takes: most of them, and one of a thousand jobs. */
+#define SHORT_START 250000 /* µs */
+#define LONG_START 1 /* s */
 
 /*
  * Segments that cannot be written have no private page, which would be lost
@@ -61,7 +62,9 @@ trim_now(evutil_socket_t fd, short events, void *arg)
 void
 footprint_trim_later(struct event_base *base)
 {
-	const struct timeval wait = {START_SECONDS, 0};
+	const struct timeval first = {0, SHORT_START};
+	const struct timeval second = {LONG_START, 0};
 
-	(void)event_base_once(base, -1, EV_TIMEOUT, trim_now, NULL, &wait);
+	(void)event_base_once(base, -1, EV_TIMEOUT, trim_now, NULL, &first);
+	(void)event_base_once(base, -1, EV_TIMEOUT, trim_now, NULL, &second);
 }

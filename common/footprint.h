@@ -9,7 +9,8 @@
  * (they are clean, and come back from the page cache when they are needed).
  */
 void footprint_trim(void);
-/* The same, once, when the start is over; nothing, if there is no timer. */
+/* The same when the start is over: twice, since nobody knows how long it
+ * takes. */
 void footprint_trim_later(struct event_base *);
 
 #endif
