@@ -6,11 +6,14 @@ as if it had not been.
 """
 
 import contextlib
+import fcntl
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 
@@ -300,6 +303,59 @@ def test_own_log_file_is_full(musterd):
     text = m.wait_text("the log file cannot be written.*").group()
     assert text.endswith("No space left on device")
     assert len([line for line in said(m) if "log file" in line]) == 1
+
+
+@pytest.fixture
+def broken_disk(tmp_path):
+    """A directory on a disk, and how to take the disk away: EIO."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    if not shutil.which("mkfs.ext4"):
+        pytest.skip("there is no mkfs.ext4")
+    place, image = tmp_path / "disk", tmp_path / "image"
+    place.mkdir()
+    with open(image, "wb") as f:
+        f.truncate(8 << 20)
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True,
+                   capture_output=True)
+    if subprocess.run(["mount", "-o", "loop", str(image), str(place)],
+                      check=False, capture_output=True).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+
+    def shut_down():
+        """EXT4_IOC_SHUTDOWN: nothing of it can be written any more."""
+        fd = os.open(place, os.O_RDONLY)
+        fcntl.ioctl(fd, 0x8004587d, struct.pack("I", 2))
+        os.close(fd)
+
+    yield place, shut_down
+    # Below it the test may have mounted nothing, but taken it away.
+    subprocess.run(["umount", "-l", str(place)], check=False,
+                   capture_output=True)
+
+
+def test_broken_disk(musterd, broken_disk):
+    """EIO is said once, costs no process its time, and ends with the disk."""
+    place, shut_down = broken_disk
+    log = place / "log"
+    m = musterd({**KEEP, "processes": {"a": sh(
+        "n=0; while :; do n=$((n + 1)); echo $n; sleep 0.01; done",
+        redirect_output=str(log))}})
+    m.wait_status()
+    wait_for("its output", lambda: log.exists() and log.stat().st_size > 100)
+    before = m.all()["a"]["pid"], components(m)
+    shut_down()
+    wait_for("a word", lambda: said(m))
+    have = len(output(m))
+    wait_for("more of it", lambda: len(output(m)) > have + 100)
+    assert ["Input/output error" in line for line in said(m)] == [True]
+    # Another disk in its place.
+    subprocess.run(["umount", "-l", str(place)], check=True)
+    m.signal(signal.SIGUSR1)
+    wait_for("the log", lambda: log.exists() and log.stat().st_size > 100)
+    lines = log.read_text().splitlines()[:-1]
+    assert lines == [str(int(lines[0]) + i) for i in range(len(lines))]
+    assert (m.all()["a"]["pid"], components(m)) == before
 
 
 # --- nobody who reads ---
