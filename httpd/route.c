@@ -1,5 +1,7 @@
+#include <stdio.h>
 #include <string.h>
 
+#include "../common/log.h"
 #include "httpd.h"
 
 /* From a request to the function that answers it. */
@@ -61,6 +63,20 @@ method_bit(const struct client *c)
 	}
 }
 
+/* For the log of who wants to know (-v): the audit tells of changes. */
+static void
+tell_refusal(const struct client *c, const char *buf, int status)
+{
+	char who[160];
+
+	access_who(c, who, sizeof(who));
+	if (who[0] == '\0')
+		(void)snprintf(who, sizeof(who), "uid %lld", (long long)c->uid);
+	log_info("refused (%d): %.*s %.*s by %s from %s", status,
+	    (int)c->req.method_name.len, buf + c->req.method_name.off,
+	    (int)c->req.path.len, buf + c->req.path.off, who, c->from);
+}
+
 static void
 dispatch(struct request *q)
 {
@@ -78,6 +94,7 @@ dispatch(struct request *q)
 		if (method_bit(c) == GET)
 			replica_catch_up();
 		else if (c->role < routes[i].role) {
+			tell_refusal(c, q->buf, 403);
 			respond_problem(c, 403, "forbidden",
 			    routes[i].role == ACCESS_ADMIN ?
 				"this wants the role admin" :
@@ -112,6 +129,7 @@ route(struct client *c, const char *buf)
 	status = access_request(c, buf, &reason);
 	if (status != 0) {
 		c->close = 1;
+		tell_refusal(c, buf, status);
 		respond_problem(c, status,
 		    status == 401 ? "unauthorized" : "forbidden", reason);
 		return;

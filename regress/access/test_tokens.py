@@ -335,3 +335,15 @@ def test_insecure(musterd):
              f"http://127.0.0.1:{m.port}/restart/1"], capture_output=True,
             check=True)
         assert json.loads(done.stdout)["success"]
+
+
+def test_refusals_are_told_to_who_asks(musterd, tmp_path):
+    file = tmp_path / "tokens.json"
+    file.write_text(json.dumps(TOKENS))
+    m = musterd({**KEEP, "http": {"tokens": str(file)},
+                 "processes": JOBS}, "-v").wait_status()
+    status(m, "muster_r", "DELETE", "/")
+    status(m, "wrong", "GET", "/v1/processes")
+    assert m.wait_text(r"refused \(403\): DELETE / by token reader from 127")
+    assert m.wait_text(r"refused \(401\): GET /v1/processes by ")
+    assert "wrong" not in m.stdout_text() + m.stderr_text()
