@@ -263,8 +263,8 @@ def test_q8_no_graceful_time(musterd):
     m = musterd({"graceful_time": "soon", "processes": {
         "a": {"executable": "sleep", "arguments": ["100"]}}})
     m.wait_status("running")
-    assert ("invalid graceful_time 'soon', must be a positive number."
-            in m.stdout_text())
+    assert m.wait_text(
+        r"invalid graceful_time 'soon', must be a positive number\.")
 
 
 def test_q19_a_list(check):
