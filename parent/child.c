@@ -401,7 +401,7 @@ is_victim(struct child *c, int status)
 	if (c->guilty || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
 		return 0;
 	refilled = (now() - c->mercy_since) / (SEC / MERCY_RATE);
-	c->mercy_since = now();
+	c->mercy_since += refilled * (SEC / MERCY_RATE);
 	c->mercy = c->mercy < refilled ? 0 : c->mercy - (uint32_t)refilled;
 	if (c->mercy >= MERCY)
 		return 0;
@@ -520,8 +520,8 @@ worker_program(void)
 	return tls_wanted(parent.table) ? "muster-httpd-tls" : "muster-httpd";
 }
 
-void
-children_tls(void)
+static void
+workers_tls(void)
 {
 	struct child *c;
 	uint32_t i;
@@ -538,27 +538,20 @@ children_tls(void)
 	}
 }
 
-void
-children_sealed(enum birth birth)
+/* Ends what this table does not want, or not like this, as `before` had it. */
+static void
+end_unwanted(const struct table *before)
 {
 	struct child *c;
 	uint32_t i;
-	size_t a;
-	size_t b;
 
-	if (birth == BIRTH_CRASH) {
-		link_all(parent.manager);
-		return;
-	}
-	children_tls();
+	workers_tls();
 	for (i = 0; i < MAX_WORKERS; i++) {
 		c = &workers[i];
 		if (i >= parent.table->workers)
 			child_stop(c);
-		else if (birth == BIRTH_BOOT && c->channel != NULL)
-			socket_give(c);
-		else if (c->channel != NULL && parent.old != NULL &&
-		    !socket_same_listeners(parent.old, parent.table)) {
+		else if (before != NULL && c->channel != NULL &&
+		    !socket_same_listeners(before, parent.table)) {
 			/* Its listeners are others now. */
 			end_child(c);
 			c->delay = 0;
@@ -568,16 +561,49 @@ children_sealed(enum birth birth)
 		child_stop(&verifier);
 		child_stop(&resolver);
 	}
-	if (birth == BIRTH_CHECK)
-		link_all(parent.manager);
-	for (a = 0; birth == BIRTH_BOOT && a < NCHILDREN; a++)
-		for (b = a + 1; b < NCHILDREN; b++)
-			link_pair(all[a], all[b]);
+}
+
+static void
+start_wanted(void)
+{
+	uint32_t i;
+
 	for (i = 0; i < parent.table->workers; i++)
 		child_start(&workers[i]);
 	if (parent.table->flags & SEAL_VERIFIER)
 		child_start(&verifier);
 	child_start(&relay);
+}
+
+void
+children_rolled_back(const struct table *given_up)
+{
+	end_unwanted(given_up);
+	start_wanted();
+}
+
+void
+children_sealed(enum birth birth)
+{
+	size_t a;
+	size_t b;
+
+	if (birth == BIRTH_CRASH) {
+		link_all(parent.manager);
+		return;
+	}
+	end_unwanted(parent.old);
+	if (birth == BIRTH_CHECK)
+		link_all(parent.manager);
+	else { /* those that were started early */
+		for (a = 0; a < parent.table->workers; a++)
+			if (workers[a].channel != NULL)
+				socket_give(&workers[a]);
+		for (a = 0; a < NCHILDREN; a++)
+			for (b = a + 1; b < NCHILDREN; b++)
+				link_pair(all[a], all[b]);
+	}
+	start_wanted();
 }
 
 void

@@ -329,8 +329,8 @@ int child_is(pid_t);
 int child_may_log(struct child *);
 /* After the seal: all others, and the channels between them. */
 void children_sealed(enum birth);
-/* Workers get the files of TLS of this table, or are another program. */
-void children_tls(void);
+/* The table is the one before this again: so are they. */
+void children_rolled_back(const struct table *given_up);
 /* The promoted checker takes the manager's place. */
 void children_promote(void);
 

@@ -195,15 +195,18 @@ seal_adopted(void)
 void
 seal_rollback(void)
 {
+	struct table *given_up;
+
 	if (parent.old == NULL)
 		return;
 	log_warnx("the new configuration is given up");
-	renumber(parent.table, parent.old);
-	socket_close_all(parent.table, parent.old);
-	table_free(parent.table);
+	given_up = parent.table;
+	renumber(given_up, parent.old);
+	socket_close_all(given_up, parent.old);
 	parent.table = parent.old;
 	parent.old = NULL;
-	children_tls();
+	children_rolled_back(given_up);
+	table_free(given_up);
 	snapshot_swap();
 	snapshot_drop();
 }

@@ -359,6 +359,25 @@ def test_promoted_manager_dies_before_it_has_adopted(muster):
     third.run(1, 2)
 
 
+def test_workers_of_a_configuration_that_is_given_up(muster):
+    """They listen again where the old one says, as many as it says."""
+    m = muster()
+    old = (E_LISTEN, listener(1, "127.0.0.1"))
+    manager = m.ready(sh("exec sleep 4000"), old, workers=2)
+    first = [m.accept("httpd", i) for i in range(2)]
+    ports = {w.receive(fakes.LISTENER).take("BH") for w in first}
+    assert len(ports) == 1
+    m.file.write_text("y: 2\n")
+    second, _ = reload(m, manager, (E_SPEC, sh("exec sleep 4000")),
+                       (E_LISTEN, listener(1, "127.0.0.2")), workers=1)
+    second.world()
+    assert m.accept("httpd").receive(fakes.LISTENER).take("BH") not in ports
+    assert first[0].ended() and first[1].ended()
+    second.die()
+    again = [m.accept("httpd", i) for i in range(2)]
+    assert {w.receive(fakes.LISTENER).take("BH") for w in again} == ports
+
+
 def test_log_files_over_a_reload(muster, tmp_path):
     m = muster()
     log = (E_LOGFILE, logfile(tmp_path / "log", append=1))
