@@ -183,7 +183,9 @@ clients_revoke(void)
 {
 	static char empty[] = "";
 	static char *nothing[] = {empty, NULL};
-	static const struct principal revoked = {.scope = nothing};
+	static char name[] = "revoked";
+	static const struct principal revoked = {
+	    .name = name, .scope = nothing, .kind = PRINCIPAL_TOKEN};
 	struct client *c;
 
 	TAILQ_FOREACH (c, &clients, entry) {

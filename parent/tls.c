@@ -64,6 +64,8 @@ load(const struct tls_entry *t, int *open_to_all)
 	int n;
 
 	*open_to_all = 0;
+	/* As who started us, over symbolic links: that is how certificates
+	 * are kept.  The name is the operator's. */
 	fd = open(t->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd == -1)
 		return -1;
@@ -150,6 +152,8 @@ tls_give(struct child *worker)
 void
 tls_cancel(void)
 {
+	if (check.table == NULL)
+		return;
 	(void)evtimer_del(&check.timer);
 	check.table = NULL;
 	child_stop(parent.checker);
