@@ -97,15 +97,6 @@ set_role(struct loader *l, const struct key *k, void *target,
 			    ACCESS_READ + i;
 }
 
-static int
-hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* "SHA256:" and 64 digits; colons between bytes as openssl(1) prints them. */
 static void
 set_hash(struct loader *l, const struct key *k, void *target,
@@ -125,9 +116,10 @@ set_hash(struct loader *l, const struct key *k, void *target,
 		for (i = 0; i < PRINCIPAL_HASH; i++) {
 			if (i > 0 && *s == ':')
 				s++;
-			if (hex(s[0]) == -1 || hex(s[1]) == -1)
+			if (value_hex(s[0]) == -1 || value_hex(s[1]) == -1)
 				break;
-			p->hash[i] = (uint8_t)(hex(s[0]) << 4 | hex(s[1]));
+			p->hash[i] =
+			    (uint8_t)(value_hex(s[0]) << 4 | value_hex(s[1]));
 			s += 2;
 		}
 		if (i == PRINCIPAL_HASH && *s == '\0')

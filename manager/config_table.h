@@ -147,6 +147,8 @@ char *value_socket_path(struct loader *, const struct doc_node *);
 int value_duration(struct loader *, const struct doc_node *, uint64_t *);
 int value_truth(const struct doc_node *);
 void value_strings(struct loader *, const struct doc_node *, struct strings *);
+/* The value of a hexadecimal digit, or -1. */
+int value_hex(char);
 int value_signal(struct loader *, const struct doc_node *, int *);
 
 void set_bool(

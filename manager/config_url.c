@@ -15,15 +15,6 @@
 
 #define MAX_HOST 254 /* bytes with NUL: RFC 1035 §2.3.4 */
 
-static int
-hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* "http+unix://%2Frun%2Fapp.sock/health": socket and path. */
 static int
 split_http_unix(struct loader *l, const char *url, struct verify_config *v)
@@ -39,9 +30,9 @@ split_http_unix(struct loader *l, const char *url, struct verify_config *v)
 			path[n++] = *s;
 			continue;
 		}
-		if (hex(s[1]) == -1 || hex(s[2]) == -1)
+		if (value_hex(s[1]) == -1 || value_hex(s[2]) == -1)
 			return -1;
-		path[n++] = (char)(hex(s[1]) * 16 + hex(s[2]));
+		path[n++] = (char)(value_hex(s[1]) * 16 + value_hex(s[2]));
 		s += 2;
 	}
 	path[n] = '\0';

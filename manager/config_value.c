@@ -618,3 +618,12 @@ set_group(struct loader *l, const struct key *k, void *target,
 {
 	config_group(l, k->group, target, n);
 }
+
+int
+value_hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
