@@ -16,6 +16,7 @@ import pytest
 import harness
 
 LIMIT = 60
+CLEANUP = 20    # seconds for what cleans up after a test that was late
 
 
 # --- markers ---
@@ -125,8 +126,9 @@ def pytest_runtest_protocol(item, nextitem):
     limit = int((marker.args[0] if marker else LIMIT) * harness.SLOW)
 
     def late(number, frame):
-        signal.alarm(20)    # for what cleans up after it
-        pytest.fail(f"no end after {limit} s")
+        signal.alarm(CLEANUP)
+        if not item.reporting:
+            pytest.fail(f"no end after {limit} s")
 
     main = threading.current_thread() is threading.main_thread()
     # Should that not get through, the worker dies half a minute later.
@@ -136,6 +138,7 @@ def pytest_runtest_protocol(item, nextitem):
         signal.alarm(limit)
     harness.Musterd.started.clear()
     item.went_wrong = False
+    item.reporting = False
     yield
     if main:
         signal.alarm(0)
@@ -154,7 +157,9 @@ def kept(item):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
+    item.reporting = True   # an exception here would end the whole worker
     report = (yield).get_result()
+    item.reporting = False
     if not report.failed:
         return
     item.went_wrong = True

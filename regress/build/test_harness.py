@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import importlib.util
+import json
 import os
 import pathlib
 import signal
@@ -151,14 +152,28 @@ def test_as_user(as_user, monkeypatch):
         assert m.get("/").json()["uid"] == as_user == harness.NOBODY
 
 
-def test_limit_of_time(tmp_path):
-    (tmp_path / "test_late.py").write_text(textwrap.dedent('''
+# The last one's failure takes longer to report than there is for cleaning up.
+@pytest.mark.parametrize("body, said", [
+    ("time.sleep(60)", "no end after 1 s"),
+    ("conftest.CLEANUP = 1; time.sleep(60)", "no end after 1 s"),
+    ("raise Slow", "slowly told"),
+])
+def test_limit_of_time(tmp_path, body, said):
+    (tmp_path / "test_late.py").write_text(textwrap.dedent(f'''
         import time
+        import conftest
         import pytest
+
+        class Slow(Exception):
+            def __str__(self):
+                end = time.monotonic() + 1.5
+                while time.monotonic() < end:
+                    pass
+                return "slowly told"
 
         @pytest.mark.timeout(1)
         def test_late():
-            time.sleep(60)
+            {body}
     '''))
     done = subprocess.run(
         [harness.PYTHON, "-m", "pytest", "-q", "-p", "conftest", "-p",
@@ -168,7 +183,8 @@ def test_limit_of_time(tmp_path):
         env={**os.environ, "PYTHONPATH": str(harness.ROOT / "regress"),
              "SAN": "", "MUSTER_TOTALS": ""})
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "no end after 1 s" in done.stdout
+    assert said in done.stdout
+    assert "INTERNALERROR" not in done.stdout
 
 
 def runner():
@@ -193,3 +209,22 @@ def runner():
 ])
 def test_totals_of_a_unit(code, text, counts):
     assert runner().tally(code, text) == counts
+
+
+@pytest.mark.parametrize("code, failed, ended, failures", [
+    (0, 0, True, 0), (1, 2, True, 2),
+    # It ended in the middle, with and without failures until then.
+    (3, 2, False, 3), (2, 0, False, 1), (-9, 1, False, 2),
+    (1, 0, True, 1),
+])
+def test_totals_of_pytest(tmp_path, monkeypatch, code, failed, ended, failures):
+    def fake(words, env, **more):
+        pathlib.Path(env["MUSTER_TOTALS"]).write_text(json.dumps(
+            {"passed": 5, "failed": failed, "skipped": []}))
+        return subprocess.CompletedProcess(words, code)
+
+    module = runner()
+    monkeypatch.setattr(module, "LOGS", tmp_path)
+    monkeypatch.setattr(module.subprocess, "run", fake)
+    counts, whole = module.pytest([])
+    assert (whole, counts["failed"], counts["passed"]) == (ended, failures, 5)
