@@ -3,16 +3,20 @@
  * The least that somebody does who starts N processes, starts each again
  * when it ends, and stops them: what a process manager is measured beside.
  *
- *	spawner N CHILD REPORT
+ *	spawner N CHILD REPORT [GROUP]
  *
  * Runs "CHILD REPORT pNNNN" for each, with a pipe as its standard output,
  * until SIGTERM comes; then sends that to all and ends after the last.
+ * With GROUP, a directory of cgroup2, each has a group of its own in there,
+ * which is removed when it has ended: who does not let grandchildren escape
+ * has that to do, too.  (It then starts by copies of itself, which is slower.)
  * FLIGHTS processes at once share our memory, each on a stack of its own,
  * from clone(2) to exec.  Each takes a table of descriptors of its own with
  * the lowest ones alone: with a copy of the whole table a start would cost
  * more the more run already.
  */
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -22,6 +26,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/futex.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -50,6 +55,7 @@ struct flight {
 };
 
 static struct process *processes;
+static int groups = -1; /* GROUP */
 static unsigned int count;
 static struct flight flights[FLIGHTS];
 static unsigned int last;
@@ -84,6 +90,28 @@ next_flight(void)
 	return f;
 }
 
+/* A copy of this process, in a group of its own. */
+static pid_t
+start_in_group(struct process *p, struct flight *f)
+{
+	struct clone_args args = {
+	    .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD};
+	long pid;
+	int group;
+
+	if (mkdirat(groups, p->name, 0755) == -1 && errno != EEXIST)
+		err(1, "%s", p->name);
+	group = openat(groups, p->name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (group == -1)
+		err(1, "%s", p->name);
+	args.cgroup = (uint64_t)group;
+	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid == 0)
+		(void)child_main(f);
+	(void)close(group);
+	return (pid_t)pid;
+}
+
 static void
 start(struct process *p)
 {
@@ -99,10 +127,13 @@ start(struct process *p)
 	(void)close(ends[1]);
 	p->output = ends[0];
 	f->words[2] = p->name;
-	f->busy = 1;
-	p->pid = clone(child_main, f->stack + STACK_SIZE,
-	    CLONE_VM | CLONE_FILES | CLONE_CHILD_CLEARTID | SIGCHLD, f, NULL,
-	    NULL, &f->busy);
+	f->busy = groups == -1;
+	if (groups != -1)
+		p->pid = start_in_group(p, f);
+	else
+		p->pid = clone(child_main, f->stack + STACK_SIZE,
+		    CLONE_VM | CLONE_FILES | CLONE_CHILD_CLEARTID | SIGCHLD, f,
+		    NULL, NULL, &f->busy);
 	if (p->pid == -1)
 		err(1, "clone");
 }
@@ -119,6 +150,9 @@ reap(int ending)
 			if (processes[i].pid == pid) {
 				if (!ending)
 					start(&processes[i]);
+				else if (groups != -1)
+					(void)unlinkat(groups,
+					    processes[i].name, AT_REMOVEDIR);
 				break;
 			}
 	return pid == -1 && errno == ECHILD;
@@ -151,7 +185,7 @@ run(int signals)
 }
 
 static void
-prepare(char *child, char *report)
+prepare(char *child, char *report, const char *group)
 {
 	struct rlimit limit;
 	int i;
@@ -162,6 +196,13 @@ prepare(char *child, char *report)
 	if (setrlimit(RLIMIT_NOFILE, &limit) == -1)
 		err(1, "setrlimit");
 	closefrom(LOW_FD);
+	if (group != NULL) {
+		i = open(group, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		groups = fcntl(i, F_DUPFD_CLOEXEC, LOW_FD + FLIGHTS);
+		if (groups == -1)
+			err(1, "%s", group);
+		(void)close(i);
+	}
 	for (i = 0; i < FLIGHTS; i++) {
 		flights[i].fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 		flights[i].stack = malloc(STACK_SIZE);
@@ -183,12 +224,12 @@ main(int argc, char **argv)
 	unsigned int i;
 	int signals;
 
-	if (argc != 4)
-		errx(2, "usage: spawner N CHILD REPORT");
+	if (argc != 4 && argc != 5)
+		errx(2, "usage: spawner N CHILD REPORT [GROUP]");
 	count = (unsigned int)strtonum(argv[1], 1, 100000, &error);
 	if (error != NULL)
 		errx(2, "%s is %s", argv[1], error);
-	prepare(argv[2], argv[3]);
+	prepare(argv[2], argv[3], argv[4]);
 	/* None is handled by what shares our memory. */
 	(void)sigfillset(&set);
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */

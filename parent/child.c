@@ -306,6 +306,16 @@ child_stop(struct child *c)
 		(void)kill(c->pid, SIGKILL);
 }
 
+void
+children_kill(void)
+{
+	size_t i;
+
+	for (i = 0; i < NCHILDREN; i++)
+		if (all[i]->pid != 0)
+			(void)kill(all[i]->pid, SIGKILL);
+}
+
 /* Replaced when it has been reaped. */
 static void
 end_child(struct child *c)

@@ -87,11 +87,14 @@ void
 parent_end(int code)
 {
 	log_init("parent", log_get_level(), NULL);
+	/* They die while we do; the guard inherits and reaps them. */
+	children_kill();
 	if (parent.table != NULL)
 		socket_close_all(parent.table, NULL);
 	if (parent.staged != NULL)
 		socket_close_all(parent.staged, NULL);
-	guard_sweep(SWEEP_LIMIT);
+	if (group_any())
+		guard_sweep(SWEEP_LIMIT);
 	if (strncmp(instance.root, "/tmp/", 5) == 0)
 		(void)rmdir(instance.root);
 	_exit(code);

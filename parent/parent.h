@@ -317,6 +317,8 @@ void children_init(void);
 void child_start(struct child *);
 /* Ends it for good. */
 void child_stop(struct child *);
+/* Ends all of them; the parent is to exit. */
+void children_kill(void);
 /* Ends one that misbehaves; it is replaced when it has been reaped. */
 void child_lost(struct channel *, const char *why, void *child);
 /* PEER_BAD or PEER_LATE of one about another: 0 or -1. */
