@@ -22,34 +22,13 @@ CLEANUP = 20    # seconds for what cleans up after a test that was late
 # --- markers ---
 
 
-def cgroup_root():
-    """A directory below which we may make control groups, or None."""
-    own = "/"
-    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
-        if line.startswith("0::"):
-            own = line[3:]
-    for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():
-        _, place, kind, *_ = line.split()
-        if kind != "cgroup2":
-            continue
-        path = pathlib.Path(place + own)
-        probe = path / f"muster-probe-{os.getpid()}"
-        try:
-            probe.mkdir()
-            probe.rmdir()
-            return path
-        except OSError:
-            continue
-    return None
-
-
 def pytest_runtest_setup(item):
     root = os.geteuid() == 0
     if item.get_closest_marker("needs_root") and not root:
         pytest.skip("needs root")
     if item.get_closest_marker("needs_user") and root:
         pytest.skip("needs a user other than root")
-    if item.get_closest_marker("needs_cgroup") and not cgroup_root():
+    if item.get_closest_marker("needs_cgroup") and not harness.cgroup_root():
         pytest.skip("there is no cgroup2 hierarchy that we may write to")
     for marker in item.iter_markers("needs_program"):
         if not shutil.which(marker.args[0]):
@@ -111,7 +90,7 @@ def as_user():
 @pytest.fixture
 def cgroup():
     """The directory below which control groups can be made."""
-    path = cgroup_root()
+    path = harness.cgroup_root()
     if path is None:
         pytest.skip("there is no cgroup2 hierarchy that we may write to")
     return path
