@@ -1,5 +1,6 @@
 #include <sys/wait.h>
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,9 @@ typedef void (*process_handler)(struct process *);
 /* How long an exit waits for the relay's word that its output is whole; a
  * relay that is replaced in between needs far less. */
 #define DRAIN_PATIENCE (3 * SECOND)
+
+/* The least before a spawn that failed is tried again. */
+#define SPAWN_PAUSE (SECOND / 10)
 
 static uint32_t spawn_group;
 
@@ -227,6 +231,36 @@ started_to_stop(struct process *p)
 	stop_begin(p);
 }
 
+/*
+ * One that has run before, or for which something was lacking that may come
+ * back, is kept up as its restart policy says; a first start that fails for
+ * another reason is a mistake that time does not mend.
+ */
+static int
+spawn_may_work_later(const struct process *p)
+{
+	if (mgr.phase == PHASE_LAUNCHING || shutting_down() || p->job->hidden ||
+	    !restart_wanted(p))
+		return 0;
+	return p->generation > 1 || p->error == EAGAIN || p->error == ENOMEM ||
+	    p->error == EMFILE || p->error == ENFILE || p->error == ETXTBSY;
+}
+
+static void
+spawn_again_later(struct process *p)
+{
+	uint64_t delay;
+
+	p->started = p->ended_at = now_mono(); /* it was not up at all */
+	if (!spawn_may_work_later(p) ||
+	    restart_decide(p, &delay) == RESTART_GIVE_UP) {
+		set_state(p, STATE_FAILED);
+		return;
+	}
+	set_state(p, STATE_BACKOFF);
+	process_timer(p, delay < SPAWN_PAUSE ? SPAWN_PAUSE : delay);
+}
+
 static void
 spawn_failed(struct process *p)
 {
@@ -261,9 +295,11 @@ spawn_failed(struct process *p)
 	p->status = W_EXITCODE(127, 0);
 	p->ended_wall = now_wall();
 	verify_cancel(p);
-	set_state(p, STATE_FAILED);
-	if (p->stage == STAGE_SKIPPED)
+	if (p->stage == STAGE_SKIPPED) {
+		set_state(p, STATE_FAILED);
 		return;
+	}
+	spawn_again_later(p);
 	what = p->stage == STAGE_CHDIR ?
 	    (c->working_directory != NULL ? c->working_directory :
 					    mgr.snapshot->directory) :

@@ -646,6 +646,70 @@ def test_start_limit(musterd):
     assert m.get("/v1/ready").status == 503
 
 
+@pytest.fixture
+def program():
+    """A job of a program that can be taken away: musterd, and its path."""
+    mine = []
+
+    def program_(**options):
+        m = harness.Musterd({**KEEP, "processes": {
+            "a": job("./x", **options)}})
+        mine.append(m)
+        path = m.dir / "x"
+        path.write_text("#!/bin/sh\nexec sleep 4000\n")
+        path.chmod(0o755)
+        m.start().wait_status()
+        return m, path
+
+    yield program_
+    for m in mine:
+        m.close()
+
+
+@pytest.mark.parametrize("restart", ["always", "on-failure"])
+@pytest.mark.parametrize("how", ["killed", "restarted"])
+def test_a_program_that_comes_back(program, restart, how):
+    """As while a package is being replaced: it is kept up."""
+    m, path = program(restart=restart, backoff={"initial": 0.2, "max": 0.2})
+    pid = m.all()["a"]["pid"]
+    path.rename(m.dir / "y")
+    if how == "killed":
+        os.kill(pid, 9)
+    else:
+        assert m.post("/restart/1").status == 500
+    harness.wait_for("some tries", lambda: m.all()["a"]["generation"] >= 4)
+    m.wait_state("a", "backoff")
+    (m.dir / "y").rename(path)
+    m.wait_state("a", "running")
+    assert m.get("/v1/ready").status == 200
+
+
+def test_a_program_that_does_not_come_back(program):
+    m, path = program(restart="always", backoff={"initial": 0},
+                      start_limit={"count": 3, "within": 60})
+    path.unlink()
+    os.kill(m.all()["a"]["pid"], 9)
+    m.wait_state("a", "failed")
+    assert m.all()["a"]["generation"] == 3
+
+
+def test_a_program_that_is_gone_is_not_tried_without_a_pause(program):
+    m, path = program(restart="always", backoff={"initial": 0})
+    path.unlink()
+    os.kill(m.all()["a"]["pid"], 9)
+    begin = time.monotonic()
+    harness.wait_for("five tries", lambda: m.all()["a"]["generation"] >= 6)
+    assert time.monotonic() - begin > 0.35
+
+
+def test_stop_of_a_program_that_is_gone(program):
+    m, path = program(restart="always", backoff={"initial": 60})
+    path.unlink()
+    os.kill(m.all()["a"]["pid"], 9)
+    m.wait_state("a", "backoff")
+    assert m.stop() == 0
+
+
 def test_failed_is_an_end(musterd):
     m = musterd({"processes": {"a": sh(
         "exit 1", restart="always", backoff={"initial": 0},
