@@ -114,7 +114,7 @@ relay_peer(struct imsg *imsg)
 	fd = imsg_get_fd(imsg);
 	if (fd == -1)
 		return -1;
-	if (role == ROLE_MANAGER && instance == 0)
+	if (role == ROLE_MANAGER) /* after a reload, too: we owe no answer */
 		return manager_peer(fd);
 	if (role == ROLE_HTTPD)
 		return follow_peer(instance, fd);

@@ -23,6 +23,12 @@ def manager(m):
     return found[0].pid if found else None
 
 
+def others(m):
+    """The components that a reload does not replace."""
+    return {p.pid for name in ("httpd", "relay", "verifier")
+            for p in m.component(f"muster-{name}")}
+
+
 def rewrite(m, processes, **more):
     config = json.loads(m.file.read_text())
     config["processes"] = processes
@@ -37,10 +43,10 @@ def reload(m):
 def test_only_what_changed(musterd):
     m = musterd({**KEEP, "processes": {
         "a": job("sleep", "1000"), "b": job("sleep", "1001"),
-        "c": job("sleep", "1002")}})
+        "c": sh("touch up; exec sleep 1002", verify={"file": "up"})}})
     m.wait_status()
     before = pids(m)
-    workers = {p.pid for p in m.component("muster-httpd")}
+    components = others(m)
     rewrite(m, {"d": job("sleep", "1004"), "a": job("sleep", "1000"),
                 "c": job("sleep", "2002")})
     reload(m)
@@ -53,7 +59,8 @@ def test_only_what_changed(musterd):
     assert commands[3] == "sleep 2002" and commands[4] == "sleep 1004"
     assert not os.path.exists("/proc/%d" % before["b"])
     assert m.get("/status").json() == {"status": "running"}
-    assert {p.pid for p in m.component("muster-httpd")} == workers
+    assert others(m) == components
+    assert "[WARNING]" not in m.stdout_text() + m.stderr_text()
 
 
 def test_refused_changes_nothing(musterd):
