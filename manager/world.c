@@ -240,6 +240,17 @@ adopt_counts(struct process *p)
 		job->nended_well++;
 }
 
+/* When it was by the clock on the wall; 0 if that cannot be. */
+static int64_t
+wall_of(uint64_t mono)
+{
+	uint64_t since;
+
+	since = now_mono();
+	return mono == 0 || mono > since ? 0 :
+					   now_wall() - (int64_t)(since - mono);
+}
+
 static void
 take_record(struct process *p, const struct record *r)
 {
@@ -254,6 +265,8 @@ take_record(struct process *p, const struct record *r)
 		blob_apply(&r->blob, p);
 	if (!r->seen)
 		return;
+	if (p->generation != r->generation || p->started_wall == 0)
+		p->started_wall = wall_of(r->started);
 	p->generation = r->generation;
 	p->pid = r->pid;
 	p->started = r->started;

@@ -1,6 +1,7 @@
 """kill -9 of any of muster's own programs: it is back within a second, and no
 process has noticed."""
 
+import datetime
 import http.client
 import http.server
 import json
@@ -230,6 +231,19 @@ def test_manager_killed_while_processes_die(start):
     starts = m.stdout_text().count("$ sh -c")
     assert runs in (starts, starts - 1)
     assert len(exits(m)) == starts
+
+
+def test_the_next_manager_knows_since_when_a_process_runs(start):
+    m = start({**KEEP, "processes": {"a": SLEEP, "b": SLEEP}}).wait_status()
+    before = m.all()["a"]
+    kill(m, "manager")
+    assert m.ctl("restart", "b").returncode == 0    # by the next one
+    after = m.all()["a"]
+    assert after["pid"] == before["pid"]
+    assert before["uptime"] <= after["uptime"] < before["uptime"] + 60
+    began = [datetime.datetime.fromisoformat(p["started"].rstrip("Z"))
+             for p in (before, after)]
+    assert abs(began[1] - began[0]) < datetime.timedelta(seconds=1)
 
 
 def test_manager_killed_during_the_launch(start):
