@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <bsd/stdlib.h>
-#include <bsd/unistd.h>
 
 #include <event2/event.h>
 
@@ -19,6 +18,7 @@
 #include "imsg.h"
 #include "log.h"
 #include "message.h"
+#include "title.h"
 #include "wire.h"
 
 /* The one component of this program, for the sink of log messages. */
@@ -90,14 +90,17 @@ component_parse(struct component *self, struct component_options *options,
 		fatalx("options -u, -g and -r belong together");
 }
 
-/* The leading '-' keeps setproctitle(3) from adding the program's name. */
 static void
 component_title(const struct component *self)
 {
+	char title[64];
+
 	if (self->role == SANDBOX_HTTPD)
-		setproctitle("-musterd: %s %d", self->name, self->instance);
+		(void)snprintf(title, sizeof(title), "musterd: %s %d",
+		    self->name, self->instance);
 	else
-		setproctitle("-musterd: %s", self->name);
+		(void)snprintf(title, sizeof(title), "musterd: %s", self->name);
+	title_set(title);
 }
 
 /*
@@ -212,7 +215,7 @@ component_run(struct component *self, int argc, char **argv)
 {
 	struct component_options options;
 
-	setproctitle_init(argc, argv, environ);
+	title_init(argc, argv);
 	log_init(self->name, LOG_LEVEL_INFO, NULL);
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		fatal("signal");

@@ -29,6 +29,7 @@
 
 #include "../common/footprint.h"
 #include "../common/log.h"
+#include "../common/title.h"
 #include "../parent/parent.h"
 
 #define OPT_SEALED 1
@@ -306,6 +307,12 @@ signal_check(void)
 void
 signal_manager_ready(void)
 {
+}
+
+void
+title_set(const char *title)
+{
+	(void)title;
 }
 
 void

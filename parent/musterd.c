@@ -20,6 +20,7 @@
 #include <bsd/unistd.h>
 
 #include "../common/log.h"
+#include "../common/title.h"
 #include "parent.h"
 
 /* musterd: the command line, and who becomes what. */
@@ -468,7 +469,7 @@ main(int argc, char **argv)
 	/* What process 1 neither handles nor blocks does not reach it. */
 	if (getpid() == 1)
 		signal_mask(&all);
-	setproctitle_init(argc, argv, environ);
+	title_init(argc, argv);
 	log_init("musterd", LOG_LEVEL_WARNING, NULL);
 	log_set_journal(is_journal(STDERR_FILENO));
 	parse_options(argc, argv);

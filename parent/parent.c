@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 #include <bsd/string.h>
-#include <bsd/unistd.h>
 
 #include "../common/footprint.h"
 #include "../common/log.h"
+#include "../common/title.h"
 #include "parent.h"
 
 /*
@@ -506,7 +506,7 @@ parent_run(int config, int guard)
 	event_start(&event, guard, guard_cb, NULL);
 	first_snapshot(config);
 	users_components(first_children);
-	setproctitle("-musterd: parent");
+	title_set("musterd: parent");
 	footprint_trim_later(parent.base);
 	(void)event_base_dispatch(parent.base);
 	fatalx("event loop");

@@ -1,6 +1,6 @@
 /* sources: common/component.c common/channel.c common/imsg.c */
 /* sources: common/imsg_buffer.c common/wire.c common/log.c */
-/* sources: common/footprint.c common/sandbox_linux.c */
+/* sources: common/footprint.c common/title.c common/sandbox_linux.c */
 /* libs: event_core bsd seccomp cmocka */
 /*
  * The test program is a component itself when it is started by that name:
@@ -229,6 +229,8 @@ expect_title(pid_t pid, const char *title)
 	assert_in_range(n, 1, sizeof(text) - 1);
 	text[n] = '\0';
 	assert_string_equal(text, title);
+	/* It is one string, and no empty ones after it. */
+	assert_int_equal(n, strlen(title) + 1);
 	assert_int_equal(close(fd), 0);
 }
 
