@@ -78,11 +78,20 @@ stop_next(struct process *p)
 	stop_kill(p);
 }
 
+/*
+ * What is left when the first process has ended.  In a stop its group has
+ * been asked to end already, and has what remains of its time; other sessions
+ * hear of it now.
+ */
 void
-stop_leftover(struct process *p)
+stop_leftover(struct process *p, int stopping)
 {
 	if (mgr.phase == PHASE_FORCED) {
 		stop_kill(p);
+		return;
+	}
+	if (stopping) {
+		send_signal(p, SIGTERM, SCOPE_REST);
 		return;
 	}
 	send_signal(p, SIGTERM, SCOPE_ALL);

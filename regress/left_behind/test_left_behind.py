@@ -191,6 +191,23 @@ def test_polite_first_process(start):
     ended(m, 0, people, GRACE + 1)
 
 
+def test_another_session_is_asked_to_end_as_well(start):
+    """When the first process has gone; its group is asked just once."""
+    m = start({"a": sh(
+        "setsid sh -c 'trap \"echo x >>session; exit\" TERM; touch one; "
+        "while :; do sleep 0.02; done' & "
+        "sh -c 'trap \"echo x >>group\" TERM; touch two; "
+        "until [ -s session ]; do sleep 0.02; done; sleep 0.02' & "
+        "until [ -f one ] && [ -f two ]; do sleep 0.02; done; "
+        "touch up; exec sleep 4000", verify={"file": "up"})},
+        graceful_time=30)
+    m.wait_status()
+    m.signal(signal.SIGTERM)
+    assert m.wait(10) == 0
+    assert (m.dir / "session").read_text() == "x\n"
+    assert (m.dir / "group").read_text() == "x\n"
+
+
 def test_interrupted_twice(start):
     m = start({"a": family()}, graceful_time=30)
     people = members(m)
