@@ -12,9 +12,14 @@ static char *last;
 void
 title_init(int argc, char **argv)
 {
+	static char *nothing[1];
+
 	if (argc > 0)
 		last = argv[argc - 1] + strlen(argv[argc - 1]);
 	setproctitle_init(argc, argv, environ);
+	/* It copies them by clearenv(3), which leaves no list of none. */
+	if (environ == NULL)
+		environ = nothing;
 }
 
 /*

@@ -365,7 +365,12 @@ prepare(struct component *component)
 {
 	struct rlimit limit = {DESCRIPTORS, DESCRIPTORS};
 
+	struct rlimit own;
+
 	(void)component;
+	/* Fewer, where it may not have so many. */
+	if (getrlimit(RLIMIT_NOFILE, &own) == 0 && own.rlim_max < DESCRIPTORS)
+		limit = own;
 	if (setrlimit(RLIMIT_NOFILE, &limit) == -1)
 		log_warn("setrlimit");
 	access_prepare();

@@ -599,6 +599,10 @@ stage_blame(struct config_report *report, uint32_t entry, uint8_t stage,
 		    "%s: cannot listen on %s port %u: %s", b->key,
 		    mgr.config->http.address, mgr.config->http.port,
 		    strerrordesc_np(error));
+	else if (stage == STAGE_SOCKET)
+		config_problem_add(report, 1, code, b->at,
+		    "%s: cannot listen on %s: %s", b->key, b->value,
+		    strerrordesc_np(error));
 	else if (stage == STAGE_TLS_MODE)
 		config_problem_add(report, error, code, b->at,
 		    "%s: %s can be read by others (want mode 0600 or 0640)",

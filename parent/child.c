@@ -139,6 +139,7 @@ exec_child(const struct child *c, int fd, pid_t own)
 	(void)dup2(fd, COMPONENT_FD);
 	closefrom(COMPONENT_FD + 1);
 	(void)sigemptyset(&none);
+	(void)signal(SIGXFSZ, SIG_DFL);
 	signal_mask(&none);
 	(void)execve(path, argv, env);
 	_exit(127);
@@ -267,6 +268,8 @@ child_start(struct child *c)
 	return;
 later:
 	log_warn("%s cannot be started", c->program);
+	if (c->role == ROLE_MANAGER && parent.table == NULL)
+		parent_end(1); /* nothing is lost by that */
 	timer_set(&c->timer, LAST_DELAY);
 }
 

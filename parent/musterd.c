@@ -357,6 +357,18 @@ find_libexec(void)
 		instance.libexec = slash;
 }
 
+/* Without the first of them nothing can be said of a configuration. */
+static void
+check_libexec(void)
+{
+	char path[PATH_MAX];
+
+	(void)snprintf(
+	    path, sizeof(path), "%s/muster-manager", instance.libexec);
+	if (access(path, X_OK) == -1)
+		fatal("%s", path);
+}
+
 /* JOURNAL_STREAM is its device and inode. */
 int
 is_journal(int fd)
@@ -431,6 +443,8 @@ init_instance(void)
 	 */
 	for (sig = 32; sig < SIGRTMIN; sig++)
 		(void)syscall(SYS_rt_sigaction, sig, kernel_default, NULL, 8);
+	/* Too large is an error of write(2), which we tell. */
+	(void)signal(SIGXFSZ, SIG_IGN);
 	find_libexec();
 }
 
@@ -438,19 +452,20 @@ init_instance(void)
 static void
 clean_descriptors(void)
 {
+	static const char null[] = "/dev/null";
 	int fd;
 
 	do {
-		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-		if (fd == -1)
-			_exit(1);
+		fd = open(null, O_RDWR | O_CLOEXEC);
+		if (fd == -1) /* it may be that there is no fd 2, either */
+			fatal("%s", null);
 		if (fd <= STDERR_FILENO)
 			(void)fcntl(fd, F_SETFD, 0);
 	} while (fd <= STDERR_FILENO);
 	closefrom(STDERR_FILENO + 1);
-	instance.null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	instance.null = open(null, O_RDWR | O_CLOEXEC);
 	if (instance.null == -1)
-		_exit(1);
+		fatal("%s", null);
 }
 
 int
@@ -464,17 +479,18 @@ main(int argc, char **argv)
 	int fd;
 	pid_t pid;
 
+	log_init("musterd", LOG_LEVEL_WARNING, NULL);
 	clean_descriptors();
 	(void)sigfillset(&all);
 	/* What process 1 neither handles nor blocks does not reach it. */
 	if (getpid() == 1)
 		signal_mask(&all);
 	title_init(argc, argv);
-	log_init("musterd", LOG_LEVEL_WARNING, NULL);
 	log_set_journal(is_journal(STDERR_FILENO));
 	parse_options(argc, argv);
 	log_set_level((enum log_level)(LOG_LEVEL_WARNING + verbosity()));
 	init_instance();
+	check_libexec();
 	config = open_config();
 	name_socket();
 	lock = options['n'] != NULL ? -1 : lock_instance();

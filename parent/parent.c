@@ -22,6 +22,7 @@
  * of it: one function a peer is the list of that.
  */
 
+#define MIN_FILES 256 /* descriptors, for itself and some processes */
 #define SWEEP_LIMIT (2 * SEC) /* then the guard goes on */
 #define WORLD_LIMIT (2 * CHANNEL_QUEUE_LIMIT) /* bytes, to a manager */
 
@@ -451,6 +452,9 @@ raise_limit(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		fatal("getrlimit");
+	if (limit.rlim_max < MIN_FILES)
+		fatalx("%ju open files are too few, want %d (ulimit -Hn)",
+		    (uintmax_t)limit.rlim_max, MIN_FILES);
 	instance.nofile = limit.rlim_cur;
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) == -1)

@@ -250,6 +250,7 @@ child_main(struct plan *p)
 	set_own_pid(p);
 	if (p->default_hup)
 		(void)raw(SYS_rt_sigaction, SIGHUP, (long)dfl, 0, 8, 0);
+	(void)raw(SYS_rt_sigaction, SIGXFSZ, (long)dfl, 0, 8, 0);
 	(void)raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, 8, 0);
 	try_exec(p);
 }

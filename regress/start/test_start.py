@@ -1,0 +1,128 @@
+"""musterd where things are not as usual: it works, or says why in one line."""
+
+import resource
+import shutil
+import subprocess
+
+import pytest
+
+import harness
+
+CONFIG = '{"processes": {"a": {"command": "/bin/sleep 1000"}}}\n'
+COMMAND = ["-x", "-q", "--", "/bin/sh", "-c", "echo up; exit 7"]
+
+
+@pytest.fixture(name="start")
+def fixture_start(tmp_path):
+    """Runs musterd to its end, after `words`; its code and what it says."""
+    (tmp_path / "c.json").write_text(CONFIG)
+
+    def start(*words, fork=None, env=None, command=None, cwd=None):
+        done = subprocess.run(
+            [*words, harness.MUSTERD, "-f", str(tmp_path / "c.json"),
+             *(command or COMMAND)], preexec_fn=fork, env=env, cwd=cwd,
+            stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
+            check=False, timeout=30 * harness.SLOW)
+        return done.returncode, done.stdout + done.stderr
+
+    return start
+
+
+def test_no_environment(start):
+    code, text = start(env={})
+    assert (code, text) == (7, "up\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_that_are_closed(start, closed):
+    code, text = start("sh", "-c", f'exec "$@" {closed}', "sh")
+    assert code == 7
+    assert text == ("" if ">&-" in closed.split() else "up\n")
+
+
+def test_standard_output_that_takes_nothing(start):
+    code, text = start("sh", "-c", 'exec "$@" >/dev/full', "sh")
+    assert code == 7 and "up" not in text
+
+
+def test_a_directory_that_is_gone(start, tmp_path):
+    (tmp_path / "gone").mkdir()
+    code, text = start("sh", "-c", 'rmdir ../gone; exec "$@"', "sh",
+                       cwd=tmp_path / "gone")
+    assert code == 1
+    assert text == ("musterd: musterd: current directory: "
+                    "No such file or directory\n")
+
+
+def test_no_name(start):
+    if not shutil.which("bash"):
+        pytest.skip("there is no bash")
+    assert start("bash", "-c", 'exec -a "" "$@"', "sh") == (7, "up\n")
+
+
+def test_signals_that_are_ignored_or_blocked(start):
+    code, text = start(
+        harness.PYTHON, "-Sc", "import os, signal, sys\n"
+        "for s in signal.valid_signals() - {9, 19, 1}:\n"
+        "    if s < 32: signal.signal(s, signal.SIG_IGN)\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
+        "os.execv(sys.argv[1], sys.argv[1:])",
+        command=["-x", "-q", "--", "grep", "-E", "Sig(Blk|Ign)",
+                 "/proc/self/status"])
+    assert code == 0
+    assert [line.split()[1] for line in text.splitlines()] == ["0" * 16] * 2
+
+
+def limited(which, soft, hard=None):
+    return lambda: resource.setrlimit(
+        which, (soft, soft if hard is None else hard))
+
+
+@pytest.mark.parametrize("files, code", [(64, 1), (256, 7)])
+def test_few_descriptors(start, files, code):
+    got, text = start(fork=limited(resource.RLIMIT_NOFILE, files))
+    assert got == code
+    assert text == ("up\n" if code == 7 else "musterd: musterd: 64 open files "
+                    "are too few, want 256 (ulimit -Hn)\n")
+
+
+def test_a_job_has_the_limits_that_musterd_had(start):
+    code, text = start(fork=limited(resource.RLIMIT_NOFILE, 200, 300),
+                       command=["-x", "-q", "--", "/bin/sh", "-c",
+                                "ulimit -Sn; ulimit -Hn"])
+    assert (code, text) == (0, "200\n300\n")
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("what, place", [
+    ("/dev/null", "/dev"), ("muster-manager", "/proc")])
+def test_a_file_system_that_is_missing(start, what, place):
+    if not shutil.which("unshare"):
+        pytest.skip("there is no unshare(1)")
+    code, text = start("unshare", "-m", "sh", "-c",
+                       f'mount -t tmpfs t {place} && exec "$@"', "sh")
+    # Without /proc it does not know where it was started from.
+    if place == "/proc" and code == 7:
+        pytest.skip("musterd is installed")
+    assert code == 1
+    assert text.count("\n") == 1
+    assert text.endswith(f"{what}: No such file or directory\n")
+
+
+@pytest.mark.needs_root
+def test_nowhere_to_listen(start):
+    if not shutil.which("unshare"):
+        pytest.skip("there is no unshare(1)")
+    code, text = start("unshare", "-m", "sh", "-c",
+                       "mkdir -p /run/muster && mount -t tmpfs -o ro t "
+                       '/run/muster && exec "$@"', "sh")
+    assert code == 1
+    assert "http.unix: cannot listen on /run/muster/c.json-" in text
+    assert text.endswith(": Read-only file system\n")
+
+
+@pytest.mark.parametrize("size", [0, 4096])
+def test_files_that_may_not_grow(start, size):
+    code, text = start(fork=limited(resource.RLIMIT_FSIZE, size))
+    assert code == 1
+    assert text.endswith(": File too large\n")
