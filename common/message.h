@@ -59,7 +59,7 @@ enum imsg_type {
 	 * program; replaces an earlier one of that role and instance. */
 	IMSG_PEER,
 	/* parent → relay (read-write), httpd (read-only), fd: u32 count.
-	 * The memfd of stream cells, see stream.h. */
+	 * The memfd of stream cells, see stream.h: `count` and one more. */
 	IMSG_CELLS,
 	/* parent → manager (read-write), httpd (read-only), fd: empty.  A
 	 * memfd of one page; its first u64 is the sequence number of the

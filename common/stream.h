@@ -37,6 +37,11 @@ struct stream_cell {
 
 #define CELL_SINK_BASED 1 /* sink_stream and sink_file are valid */
 
+/*
+ * One cell more, of which `offset` is the number of CONSOLE_WRITE and
+ * LOGFILE_WRITE that need not be sent again to a relay that comes after.
+ */
+
 #define CELLS_PER_SLOT 2
 #define STREAM_STDOUT 1
 #define STREAM_STDERR 2

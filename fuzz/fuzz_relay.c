@@ -341,7 +341,7 @@ record(
 static void
 give_cells(int old)
 {
-	struct stream_cell cells[CELLS];
+	struct stream_cell cells[CELLS + 1];
 	const uint32_t count = CELLS;
 	size_t i;
 	int fd;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,12 @@
  */
 
 #define INPUT_PIPE (1024 * 1024)
-#define MAX_HELD (1024UL * 1024) /* bytes of texts while there is no relay */
+#define MAX_HELD (1024UL * 1024) /* bytes of texts that are not written yet */
+/* Where the relay says how many texts it has written: behind the cells. */
+#define WRITTEN_AT \
+	(sizeof(struct stream_cell) * CELLS_PER_SLOT * MAX_PROCESSES + \
+	    offsetof(struct stream_cell, offset))
+#define MANY_HELD 8192 /* then we look how far the relay has come */
 #define MAX_BEHIND (4UL * 1024 * 1024) /* of what the relay has not read */
 #define MAX_OLD_PIPES 64 /* of one stream: as many as the relay keeps */
 
@@ -31,9 +37,10 @@ struct old_pipe {
 	uint8_t stream;
 };
 
-/* A message that waits for a relay. */
+/* A message that waits for a relay, or has not been written by it. */
 struct held {
 	STAILQ_ENTRY(held) link;
+	uint64_t number; /* of a text, 0 if it is none */
 	uint32_t type;
 	uint32_t id;
 	size_t len;
@@ -43,6 +50,7 @@ struct held {
 static LIST_HEAD(, old_pipe) old_pipes = LIST_HEAD_INITIALIZER(old_pipes);
 static STAILQ_HEAD(, held) held = STAILQ_HEAD_INITIALIZER(held);
 static size_t held_bytes;
+static uint64_t ntexts; /* that were numbered */
 static int journal_failed; /* the last time that one was wanted */
 
 static int
@@ -62,7 +70,7 @@ void
 stream_init(void)
 {
 	parent.cells = make_memfd("cells",
-	    sizeof(struct stream_cell) * CELLS_PER_SLOT * MAX_PROCESSES);
+	    sizeof(struct stream_cell) * (CELLS_PER_SLOT * MAX_PROCESSES + 1));
 	parent.page = make_memfd("sequence", (size_t)sysconf(_SC_PAGESIZE));
 }
 
@@ -302,32 +310,106 @@ send_console(int number)
 	send_wire(parent.relay, IMSG_CONSOLE_OPEN, 0, fd);
 }
 
-int
-stream_forward(uint32_t type, uint32_t id, const void *data, size_t len)
+static void
+drop_first(void)
 {
 	struct held *h;
 
-	if (parent.relay->channel != NULL) {
-		/* Who floods the console must not cost the relay its life. */
-		if (len > 0 &&
-		    channel_queued(parent.relay->channel) > MAX_BEHIND)
-			return 0;
-		(void)channel_send(
-		    parent.relay->channel, type, id, -1, data, len);
-		return 0;
-	}
-	if (held_bytes + len > MAX_HELD)
-		return 0;
+	h = STAILQ_FIRST(&held);
+	STAILQ_REMOVE_HEAD(&held, link);
+	held_bytes -= h->len;
+	free(h);
+}
+
+/* What the relay has written need not be kept for the next one. */
+static void
+drop_written(void)
+{
+	const struct held *h;
+	uint64_t written;
+
+	if (pread(parent.cells, &written, sizeof(written), WRITTEN_AT) !=
+	    sizeof(written))
+		return;
+	while ((h = STAILQ_FIRST(&held)) != NULL && h->number != 0 &&
+	    h->number <= written)
+		drop_first();
+}
+
+static void
+hold(uint32_t type, uint32_t id, uint64_t number, const void *data, size_t len)
+{
+	struct held *h;
+
 	h = malloc(sizeof(*h) + len);
 	if (h == NULL)
-		return 0;
+		return;
 	h->type = type;
 	h->id = id;
+	h->number = number;
 	h->len = len;
 	memcpy(h->data, data, len);
 	held_bytes += len;
 	STAILQ_INSERT_TAIL(&held, h, link);
+}
+
+/* A text is kept until it is written: the relay may be killed before. */
+int
+stream_forward(uint32_t type, uint32_t id, const void *data, size_t len)
+{
+	struct channel *c;
+	int is_text;
+
+	c = parent.relay->channel;
+	is_text = type != IMSG_CONSOLE_FLUSH;
+	/* Who floods the console must not cost the relay its life. */
+	if (c == NULL ? held_bytes + len > MAX_HELD :
+			is_text && channel_queued(c) > MAX_BEHIND)
+		return 0;
+	if (c != NULL)
+		(void)channel_send(c, type, id, -1, data, len);
+	if (c != NULL && !is_text)
+		return 0;
+	if (c != NULL && held_bytes > MANY_HELD)
+		drop_written();
+	while (!STAILQ_EMPTY(&held) && held_bytes + len > MAX_HELD)
+		drop_first();
+	hold(type, id, is_text ? ++ntexts : 0, data, len);
 	return 0;
+}
+
+/* The next relay counts on from the first text that it is given again. */
+static void
+held_begin(void)
+{
+	const struct held *h;
+	uint64_t written;
+
+	drop_written();
+	written = ntexts;
+	STAILQ_FOREACH (h, &held, link)
+		if (h->number != 0) {
+			written = h->number - 1;
+			break;
+		}
+	(void)!pwrite(parent.cells, &written, sizeof(written), WRITTEN_AT);
+}
+
+static void
+held_resend(void)
+{
+	struct held *next;
+	struct held *h;
+
+	STAILQ_FOREACH_SAFE (h, &held, link, next) {
+		(void)channel_send(
+		    parent.relay->channel, h->type, h->id, -1, h->data, h->len);
+		if (h->number == 0) {
+			STAILQ_REMOVE(&held, h, held, link);
+			held_bytes -= h->len;
+			free(h);
+		}
+	}
 }
 
 void
@@ -335,9 +417,9 @@ stream_resend(void)
 {
 	struct old_pipe *p;
 	struct slot *s;
-	struct held *h;
 	int i;
 
+	held_begin();
 	wire_put_u32(message(), MAX_PROCESSES * CELLS_PER_SLOT);
 	send_wire(parent.relay, IMSG_CELLS, 0, copy_fd(parent.cells));
 	send_console(STDOUT_FILENO);
@@ -360,12 +442,7 @@ stream_resend(void)
 		if (!(s->flags & IS_LIVE) && s->output[0] == -1 &&
 		    s->output[1] == -1 && s->generation > 0)
 			stream_exit(s);
-	while ((h = STAILQ_FIRST(&held)) != NULL) {
-		STAILQ_REMOVE_HEAD(&held, link);
-		(void)stream_forward(h->type, h->id, h->data, h->len);
-		free(h);
-	}
-	held_bytes = 0;
+	held_resend();
 }
 
 /* ---- standard input ---------------------------------------------------- */

@@ -49,6 +49,7 @@ struct console_item {
 	struct flush *flush;
 	uint64_t until; /* of the stream */
 	uint64_t serial; /* texts that came before */
+	uint64_t number; /* of a text of others, 0 if it is none */
 	size_t len; /* of text; 0: show the stream */
 	size_t done;
 	int all; /* the last line too, if it has no end */
@@ -62,6 +63,8 @@ struct console {
 	struct event *timer; /* where that is not told */
 	const struct stream *partial_of; /* of which a line is unfinished */
 	uint64_t serial; /* texts that were queued */
+	uint64_t written; /* no text before or at this one is in the queue */
+	size_t texts; /* that are */
 	uint64_t unseen; /* bytes of streams that were overwritten */
 	uint64_t lost; /* bytes of texts that found no room */
 	size_t bytes; /* in the queue */
@@ -80,6 +83,8 @@ enum step { STEP_MORE, STEP_DONE, STEP_WAIT };
 
 static struct console consoles[2];
 static LIST_HEAD(flush_list, flush) flushes = LIST_HEAD_INITIALIZER(flushes);
+static uint64_t received; /* texts, of this relay and those before */
+static uint64_t *finished; /* of these; read by the parent */
 static int console_same; /* both are the same terminal, file or pipe */
 
 static void console_run(struct console *);
@@ -153,6 +158,20 @@ flush_done(struct flush *flush)
 	free(flush);
 }
 
+/* What the parent need not keep for a relay that comes after us. */
+static void
+texts_finished(void)
+{
+	uint64_t upto = received;
+	size_t i;
+
+	for (i = 0; i < 2; i++)
+		if (consoles[i].texts > 0 && consoles[i].written < upto)
+			upto = consoles[i].written;
+	if (finished != NULL)
+		*finished = upto;
+}
+
 /* Takes it from the queue.  Its stream may be gone afterwards. */
 static void
 item_free(struct console *c, struct console_item *item)
@@ -165,6 +184,11 @@ item_free(struct console *c, struct console_item *item)
 		flush_done(item->flush);
 	if (s != NULL && s->shown == item)
 		s->shown = NULL;
+	if (item->number != 0) {
+		c->texts--;
+		c->written = item->number;
+		texts_finished();
+	}
 	free(item);
 	if (s != NULL)
 		stream_progress(s);
@@ -579,6 +603,7 @@ static void
 console_text(unsigned int number, const char *text, size_t len)
 {
 	struct console *c = console_for(number);
+	struct console_item *item;
 
 	if (c->gone || len == 0)
 		return;
@@ -591,8 +616,19 @@ console_text(unsigned int number, const char *text, size_t len)
 		item_append(c, notice_new(c, c->lost));
 		c->lost = 0;
 	}
-	item_append(c, item_new(c, text, len));
+	item = item_new(c, text, len);
+	item->number = received;
+	if (c->texts++ == 0)
+		c->written = received - 1;
+	item_append(c, item);
 	console_run(c);
+}
+
+void
+console_count(uint64_t *count)
+{
+	finished = count;
+	received = *count;
 }
 
 int
@@ -606,9 +642,13 @@ console_write(struct imsg *imsg)
 	message_read(&r, imsg);
 	number = wire_get_u8(&r);
 	text = wire_get_bytes(&r, MAX_CONSOLE, &len);
+	received++;
+	/* The parent gives it to each relay after us: no reason to end. */
 	if (wire_end(&r) == -1 || number < 1 || number > 2)
-		return -1;
-	console_text(number, text, len);
+		log_warnx("malformed text");
+	else
+		console_text(number, text, len);
+	texts_finished();
 	return 0;
 }
 
@@ -622,14 +662,18 @@ console_logfile(struct imsg *imsg)
 
 	message_read(&r, imsg);
 	text = wire_get_view(&r, MAX_CONSOLE, &len);
-	if (wire_end(&r) == -1)
-		return -1;
+	received++;
+	if (wire_end(&r) == -1) {
+		log_warnx("malformed text");
+		len = 0;
+	}
 	if (len > 0)
 		memcpy(line, text, len);
 	if (len == 0 || text[len - 1] != '\n')
 		line[len++] = '\n';
 	if (sink_text(line, len) == -1)
 		console_text(1, line, len);
+	texts_finished();
 	return 0;
 }
 
@@ -724,6 +768,8 @@ console_open(struct imsg *imsg)
 		TAILQ_CONCAT(&consoles[0].items, &consoles[1].items, next);
 		consoles[0].bytes += consoles[1].bytes;
 		consoles[1].bytes = 0;
+		consoles[0].texts += consoles[1].texts;
+		consoles[1].texts = 0;
 		console_same = 1;
 	}
 	console_run(console_for(1));

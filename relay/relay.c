@@ -139,7 +139,7 @@ relay_cells(struct imsg *imsg)
 	fd = imsg_get_fd(imsg);
 	if (fd == -1)
 		return -1;
-	size = count * sizeof(struct stream_cell);
+	size = (count + 1) * sizeof(struct stream_cell);
 	if (fstat(fd, &st) == -1 || st.st_size < (off_t)size) {
 		(void)close(fd);
 		return -1;
@@ -152,6 +152,7 @@ relay_cells(struct imsg *imsg)
 	}
 	relay.cells = cells;
 	relay.cell_count = count;
+	console_count(&relay.cells[count].offset);
 	return 0;
 }
 

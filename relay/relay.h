@@ -249,6 +249,8 @@ int sink_text(const char *text, size_t len);
 
 void console_init(void);
 int console_open(struct imsg *);
+/* Texts are counted there, from what the relay before has left. */
+void console_count(uint64_t *);
 int console_write(struct imsg *);
 int console_flush(struct imsg *);
 int console_logfile(struct imsg *);

@@ -2,6 +2,7 @@
 process has noticed."""
 
 import datetime
+import fcntl
 import http.client
 import http.server
 import json
@@ -231,6 +232,28 @@ def test_manager_killed_while_processes_die(start):
     starts = m.stdout_text().count("$ sh -c")
     assert runs in (starts, starts - 1)
     assert len(exits(m)) == starts
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_texts_that_a_relay_could_not_write_are_written_by_the_next(
+        start, times):
+    """Each once, and in order: nobody reads standard output meanwhile."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writer, b"x" * 4095 + b"\n")
+    with open(reader, "rb") as out:
+        with open(writer, "wb") as to:
+            m = start({**KEEP, "processes": {
+                f"p{i}": job("sleep", f"{4000 + i}") for i in range(50)}},
+                      stdout=to)
+        m.wait_status()
+        for _ in range(times):
+            kill(m, "relay")
+        m.popen.send_signal(signal.SIGTERM)
+        lines = out.read().decode().splitlines()
+    assert [line for line in lines if line.startswith("$ ")] == [
+        f"$ sleep {4000 + i}" for i in range(50)]
+    assert m.wait() == 0
 
 
 def test_the_next_manager_knows_since_when_a_process_runs(start):

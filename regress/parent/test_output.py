@@ -190,6 +190,9 @@ def test_console(muster):
     manager.receive(fakes.COMPONENT_LOST)
     manager.send(fakes.CONSOLE_WRITE, 0, u8(2) + text("later\n"))
     relay = m.accept("relay")
+    # This one has not been said to be written.
+    got = relay.receive(fakes.CONSOLE_WRITE)
+    assert got.take("B") == 1 and got.text() == b"hello\n"
     got = relay.receive(fakes.CONSOLE_WRITE)
     assert got.take("B") == 2 and got.text() == b"later\n"
 

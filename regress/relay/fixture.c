@@ -288,8 +288,9 @@ rig_setup(void **state)
 	assert_non_null(mkdtemp(r->dir));
 	r->cells_fd = memfd_create("cells", MFD_CLOEXEC);
 	assert_true(r->cells_fd != -1);
-	assert_int_equal(ftruncate(r->cells_fd,
-			     RIG_CELLS * (off_t)sizeof(struct stream_cell)),
+	assert_int_equal(
+	    ftruncate(r->cells_fd,
+		(RIG_CELLS + 1) * (off_t)sizeof(struct stream_cell)),
 	    0);
 	r->cells = mmap(NULL, RIG_CELLS * sizeof(struct stream_cell),
 	    PROT_READ | PROT_WRITE, MAP_SHARED, r->cells_fd, 0);
