@@ -25,16 +25,6 @@ static uint32_t nentries;
 static uint32_t room;
 static int sending;
 
-/*
- * The shell sources the file and becomes muster-exec, which changes the
- * directory and executes the program; -e says that the file is not readable
- * (dash would exit and bash would go on).
- */
-static const char source_script[] =
-    "f=$1 x=$2; shift 2; "
-    "if [ -f \"$f\" ] && [ -r \"$f\" ] || [ -p \"$f\" ]; then "
-    ". \"$f\"; exec \"$x\" \"$@\"; fi; exec \"$x\" -e \"$f\" \"$@\"";
-
 static void
 send_pieces(enum entry_kind kind, const struct wire *w)
 {
@@ -173,6 +163,7 @@ put_words(struct wire *w, const struct job_config *c)
 {
 	char path[4200];
 	uint32_t n;
+	char *script;
 
 	n = c->shell ? 3 : (uint32_t)c->words.count;
 	if (c->environment_file == NULL) {
@@ -180,19 +171,15 @@ put_words(struct wire *w, const struct job_config *c)
 		put_command(w, c);
 		return;
 	}
-	wire_put_u32(w, n + 8);
+	wire_put_u32(w, n + 6);
 	put_text_word(w, c->environment_shell);
 	put_text_word(w, "-c");
-	put_text_word(w, source_script);
-	put_text_word(w, "muster");
-	/* Without a slash a shell would look for it in PATH. */
-	(void)snprintf(path, sizeof(path), "%s%s",
-	    strchr(c->environment_file, '/') == NULL ? "./" : "",
-	    c->environment_file);
-	put_text_word(w, path);
 	(void)snprintf(
 	    path, sizeof(path), "%s/muster-exec", mgr.snapshot->libexec);
-	put_text_word(w, path);
+	script = environment_file_script(c->environment_file, path);
+	put_text_word(w, script);
+	free(script);
+	put_text_word(w, c->environment_shell);
 	put_special_word(w, SEGMENT_REPORT_FD);
 	put_text_word(w,
 	    c->working_directory != NULL ? c->working_directory :
