@@ -8,6 +8,8 @@
 
 /* `verifier`: pymanager's classes, two built in, all others in Python. */
 
+#define MAX_CLASS 1024 /* bytes of MODULE.CLASS */
+
 /* Is the type one of our own, under any name that its module ever had? */
 static int
 builtin(const char *type, const char *class, const char *module)
@@ -110,6 +112,11 @@ custom(struct loader *l, struct verify_config *v, const char *name,
 		    "Missing verifier %s used in process %s (modules lists "
 		    "none of this name)",
 		    doc_show(type->text, shown, sizeof(shown)), name);
+		return;
+	}
+	if (type->size > MAX_CLASS) {
+		config_error(
+		    l, type, "a name of more than %d bytes", MAX_CLASS);
 		return;
 	}
 	v->kind = VERIFY_CUSTOM;

@@ -429,6 +429,7 @@ stage_custom(const struct job_config *c, const struct verify_config *v)
 	char messages[8];
 	struct wire w;
 	uint32_t entry;
+	size_t i;
 
 	(void)snprintf(
 	    path, sizeof(path), "%s/verify-adapter", mgr.snapshot->libexec);
@@ -441,7 +442,7 @@ stage_custom(const struct job_config *c, const struct verify_config *v)
 	put_identity(&w, c);
 	wire_put_str(&w, mgr.snapshot->directory);
 	wire_put_str(&w, mgr.snapshot->directory);
-	wire_put_u32(&w, 8);
+	wire_put_u32(&w, 7 + (uint32_t)c->words.count);
 	put_text_word(&w, "python3");
 	put_text_word(&w, path);
 	put_special_word(&w, SEGMENT_PID_OF);
@@ -449,7 +450,8 @@ stage_custom(const struct job_config *c, const struct verify_config *v)
 	put_text_word(&w, v->class_name);
 	put_text_word(&w, v->arguments == NULL ? "{}" : v->arguments);
 	put_text_word(&w, messages);
-	put_text_word(&w, c->command_line);
+	for (i = 0; i < c->words.count; i++)
+		put_word(&w, &c->words.list[i]);
 	put_environment(&w, c);
 	put_probe_tail(&w, 1);
 	entry = stage_add(ENTRY_SPEC, &w, &blame);

@@ -355,6 +355,19 @@ REJECTED = {
                     "want a path of at most 4095 bytes, got 4096"),
     "an empty environment-file": (doc(environment_file=""),
                                   "want a path, got an empty string"),
+    "a long environment-file": (doc(environment_file="'" * 1024),
+                                "want a path of at most 1023 bytes, got 1024"),
+    "a large environment of a class": (
+        doc({"modules": {"m": {"verifiers": ["V"]}}},
+            command=["x", "y" * 20000],
+            environment={f"V{i}": "x" * 119000 for i in range(8)},
+            verifier={"type": "m.V", "arguments": {"x": "y" * 125000}}),
+        "processes.a: verifier: command, arguments and environment are larger "
+        "than 960 KiB"),
+    "a long name of a class": (
+        doc({"modules": {"m": {"verifiers": ["V" * 1023]}}},
+            verifier={"type": "m." + "V" * 1023}),
+        "processes.a.verifier.type: a name of more than 1024 bytes"),
     "a variable without =": (doc(environment=["A"]), "want NAME=VALUE"),
     "a variable without a name": (doc(environment=["=A"]), "want NAME=VALUE"),
     "= in a name": (doc(environment={"A=B": 1}),
