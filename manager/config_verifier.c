@@ -148,6 +148,26 @@ http_ok(struct loader *l, struct verify_config *v, const struct doc_node *n,
 		verify_check_size(l, v, n);
 }
 
+/* None is for ever, and what is longer than we count is as good as that. */
+void
+set_patience(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	uint64_t *timeout;
+
+	timeout = (uint64_t *)(void *)((char *)target + k->offset);
+	if (n->kind == DOC_NULL)
+		*timeout = 0;
+	else if ((n->kind == DOC_INTEGER && n->value.integer > MAX_DURATION) ||
+	    (n->kind == DOC_REAL && n->value.real > MAX_DURATION)) {
+		config_warning(l, n,
+		    "want a duration of 0 to 31 days, got %s: no limit",
+		    n->text);
+		*timeout = 0;
+	} else
+		set_duration(l, k, target, n);
+}
+
 static void
 verifier_one(struct loader *l, struct job_config *c, const struct doc_node *n)
 {

@@ -62,11 +62,9 @@ put_trap(FILE *f, const char *program, const char *path)
 static void
 put_source(FILE *f, const char *path)
 {
-	(void)fputs("if [ -f ", f);
+	(void)fputs("if [ -r ", f);
 	quote(f, path);
-	(void)fputs(" ] && [ -r ", f);
-	quote(f, path);
-	(void)fputs(" ] || [ -p ", f);
+	(void)fputs(" ] && [ ! -d ", f);
 	quote(f, path);
 	(void)fputs(" ]; then . ", f);
 	quote(f, path);
@@ -112,7 +110,7 @@ environment_file_script(const char *name, const char *program)
 		fatal("the script of an environment file");
 	put_trap(f, program, path);
 	(void)fputs("m() { case $1 in */*) ;; *) set -- \"./$1\" ;; esac; "
-		    "if [ -f \"$1\" ] && [ -r \"$1\" ] || [ -p \"$1\" ]; "
+		    "if [ -r \"$1\" ] && [ ! -d \"$1\" ]; "
 		    "then . \"$1\"; return 0; else exit 127; fi; }; n() { ",
 	    f);
 	put_source(f, path);

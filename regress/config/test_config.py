@@ -212,6 +212,17 @@ def test_set_up_fails(check):
 # --- pymanager's quirks ---
 
 
+@pytest.mark.parametrize("token", ["hunter2", 31337, ["hunter2"],
+                                   {"hunter2": "31337"}, "SHA256:hunter2"])
+def test_tokens_are_never_shown(check, tmp_path, token):
+    (tmp_path / "tokens.json").write_text(json.dumps(
+        {"ci": {"role": "read", "token": token}}))
+    result = check(json.dumps(cases.top(http={"tokens": "tokens.json"})))
+    assert result.code == 5
+    assert "ci.token: want " in result.stdout
+    assert "hunter2" not in result.stdout and "31337" not in result.stdout
+
+
 def test_q1_nothing_to_do_ends_at_once(check):
     assert check('{"processes": {}}', "-q").code == 0
 

@@ -67,8 +67,8 @@ def test_shell_joins_unquoted(musterd, more):
             not os.path.exists("/bin/bash"):
         pytest.skip("there is no bash")
     assert run(musterd, job("echo", "$X;", "echo a", " b", "|", "tr", "a",
-                            "c", environment={"X": "x  y"}, **more)) == [
-        "x y", "c b"]
+                            "c", environment={"X": "x  y"}, **more))[-2:] == [
+        "x y", "c b"]       # a warning of `1` stands before
 
 
 def test_command_line_of_a_shell(musterd):
