@@ -582,11 +582,17 @@ stage_blame(struct config_report *report, uint32_t entry, uint8_t stage,
 		return;
 	}
 	b = &blames[entry];
-	code = stage == STAGE_SOCKET ? EXIT_NOT_FOUND : EXIT_SETUP;
+	code = stage == STAGE_SOCKET || stage == STAGE_LOGFILE ?
+	    EXIT_NOT_FOUND :
+	    EXIT_SETUP;
 	if (stage == STAGE_SOCKET && b->value == NULL)
 		config_problem_add(report, 1, code, b->at,
 		    "%s: cannot listen on %s port %u: %s", b->key,
 		    mgr.config->http.address, mgr.config->http.port,
+		    strerrordesc_np(error));
+	else if (stage == STAGE_LOGFILE)
+		config_problem_add(report, 1, code, b->at,
+		    "%s: cannot open %s: %s", b->key, b->value,
 		    strerrordesc_np(error));
 	else if (stage == STAGE_TLS_MODE)
 		config_problem_add(report, error, code, b->at,
@@ -608,8 +614,8 @@ stage_blame(struct config_report *report, uint32_t entry, uint8_t stage,
 			error == ENOENT ? "no such user or group" :
 					  strerrordesc_np(error));
 	else
-		config_problem_add(report, 1, code, b->at, "%s%s%s%s: %s",
+		config_problem_add(report, 1, code, b->at, "%s%s%s%s%s: %s",
 		    b->job == NULL ? "" : b->job, b->job == NULL ? "" : ": ",
-		    b->key, b->value == NULL ? "" : b->value,
-		    strerrordesc_np(error));
+		    b->key, b->value == NULL ? "" : ": ",
+		    b->value == NULL ? "" : b->value, strerrordesc_np(error));
 }

@@ -150,6 +150,13 @@ def test_unreadable(check, tmp_path, kind, reason):
         assert result.code == 2
 
 
+def test_a_file_that_cannot_be_read_to_its_end(check):
+    result = check(None, name="/proc/self/mem")
+    assert (result.code, result.stdout, result.stderr) == (
+        2, "Error while loading file /proc/self/mem: Input/output error.\n",
+        "")
+
+
 def test_no_permission(as_user):
     with harness.Musterd({"processes": {}}, user=as_user, strict=False,
                          http=False) as m:
