@@ -65,10 +65,14 @@ log_stderr(enum log_level level, const char *text)
 	static const char *const severity[] = {"<3>", "<4>", "<6>", "<7>"};
 	char line[4 * LOG_TEXT + 128];
 	size_t len;
+	int named;
 	int n;
 
-	n = snprintf(line, sizeof(line), "%smusterd: %s: %s",
-	    log_journal ? severity[level] : "", log_program, text);
+	/* Once is enough. */
+	named = strcmp(log_program, "musterd") != 0;
+	n = snprintf(line, sizeof(line), "%smusterd: %s%s%s",
+	    log_journal ? severity[level] : "", named ? log_program : "",
+	    named ? ": " : "", text);
 	if (n < 0)
 		return;
 	len = (size_t)n < sizeof(line) - 1 ? (size_t)n : sizeof(line) - 2;

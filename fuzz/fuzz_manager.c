@@ -4,9 +4,9 @@
  * manager/config_schema.c manager/config_top.c manager/config_url.c
  * manager/config_value.c manager/config_verifier.c manager/config_verify.c
  * manager/config_words.c manager/console.c manager/feed.c manager/files.c
- * manager/jobs.c manager/launch.c manager/logline.c manager/notify.c
- * manager/process.c manager/progress.c manager/request.c manager/restart.c
- * manager/shutdown.c manager/snapshot.c manager/stage.c
+ * manager/environment_file.c manager/jobs.c manager/launch.c manager/logline.c
+ * manager/notify.c manager/process.c manager/progress.c manager/request.c
+ * manager/restart.c manager/shutdown.c manager/snapshot.c manager/stage.c
  * manager/stage_listen.c manager/stop.c manager/suggest.c manager/tail.c
  * manager/verify.c manager/world.c common/channel.c common/document.c
  * common/document_json.c common/document_yaml.c common/imsg.c

@@ -163,7 +163,7 @@ quoted(struct json *j, const char *s, size_t len)
 	json_raw(j, "\"", 1);
 	while (len > 0) {
 		for (plain = 0; plain < len; plain++)
-			if (p[plain] < 0x20 || p[plain] >= 0x80 ||
+			if (p[plain] < 0x20 || p[plain] >= 0x7f ||
 			    p[plain] == '"' || p[plain] == '\\')
 				break;
 		json_raw(j, (const char *)p, plain);

@@ -406,11 +406,8 @@ apply_key(struct loader *l, const struct key *k, void *target,
 	}
 	if (config_is_full(l, n, 0))
 		return;
-	if (value_check(l, k, n) == 0) {
-		if (k->set != NULL)
-			k->set(l, k, target, n);
-	} else if (k->set == set_http_port && l->report->fatal == 1)
-		l->report->code = EXIT_NOT_FOUND; /* as when it is in use */
+	if (value_check(l, k, n) == 0 && k->set != NULL)
+		k->set(l, k, target, n);
 }
 
 void

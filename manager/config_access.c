@@ -15,6 +15,9 @@
 static const char *const role_words[] = {"read", "operate", "admin", NULL};
 static const char *const client_words[] = {"optional", "required", NULL};
 
+/* Bytes of all that is allowed: it goes to the workers in one message. */
+#define MAX_ALLOWED (48UL * 1024)
+
 #define TLS(member) offsetof(struct tls_config_files, member)
 
 /* ---- tls ------------------------------------------------------------ */
@@ -61,7 +64,12 @@ static const struct key tls_keys[] = {
 	.about = "Keep the key out of the HTTP workers."},
     {.name = NULL},
 };
-const struct key_group group_tls = {"tls", tls_keys};
+#define WANTS_CA \
+	"{\"anyOf\":[{\"required\":[\"client-ca\"]},{\"required\":" \
+	"[\"client_ca\"]}]}"
+const struct key_group group_tls = {"tls", tls_keys,
+    "{\"required\":[\"certificate\",\"key\"],\"dependentSchemas\":"
+    "{\"crl\":" WANTS_CA ",\"client\":" WANTS_CA "}}"};
 
 void
 set_tls(struct loader *l, const struct key *k, void *target,
@@ -160,6 +168,7 @@ set_scope(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
 	struct principal_config *p;
+	size_t i;
 
 	(void)k;
 	p = target;
@@ -167,6 +176,13 @@ set_scope(struct loader *l, const struct key *k, void *target,
 	/* Nothing may not mean everything. */
 	if (p->scope.count == 0 || p->scope.count > MAX_SCOPES)
 		config_error(l, n, "want 1 to %d sessions or jobs", MAX_SCOPES);
+	/* All of it goes to the workers in one message. */
+	for (i = 0; i < p->scope.count; i++)
+		if (strlen(p->scope.list[i]) > 2 * MAX_NAME + 1) {
+			config_error(l, n,
+			    "a name of a job has at most %d bytes", MAX_NAME);
+			return;
+		}
 }
 
 static const struct key principal_keys[] = {
@@ -184,7 +200,7 @@ static const struct key principal_keys[] = {
 	.set = set_expires,
 	.about = "When it ends: a date in UTC (never)."},
     {.name = "token",
-	.types = TYPE_STRING,
+	.types = TYPE_STRING | TYPE_SECRET,
 	.set = set_hash,
 	.about = "SHA256: and the hash of the token."},
     {.name = "certificate",
@@ -193,7 +209,8 @@ static const struct key principal_keys[] = {
 	.about = "SHA256: and the fingerprint of the certificate."},
     {.name = NULL},
 };
-static const struct key_group group_principal = {"principal", principal_keys};
+static const struct key_group group_principal = {
+    "principal", principal_keys, NULL};
 
 static void
 add_principal(
@@ -270,6 +287,17 @@ address_is_loopback(const char *address)
 	    IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
+static size_t
+strings_size(const struct strings *s)
+{
+	size_t i;
+	size_t size;
+
+	for (size = 0, i = 0; i < s->count; i++)
+		size += strlen(s->list[i]) + 4;
+	return size;
+}
+
 void
 config_check_access(struct loader *l, const struct doc_node *n)
 {
@@ -277,6 +305,13 @@ config_check_access(struct loader *l, const struct doc_node *n)
 	int known;
 
 	h = &l->config->http;
+	if (strings_size(&h->allow_hosts) + strings_size(&h->allow_origins) +
+		strings_size(&h->allow_users) + strings_size(&h->allow_groups) >
+	    MAX_ALLOWED)
+		config_error(l, n,
+		    "allow-hosts, allow-origins, allow-users and allow-groups "
+		    "are larger than %lu KiB",
+		    MAX_ALLOWED >> 10);
 	if (h->insecure && h->enabled && !address_is_loopback(h->address))
 		config_warning(l, n,
 		    "insecure: whoever reaches %s port %u may do everything",

@@ -201,11 +201,13 @@ check_entries(struct loader *l, const struct job_config *c)
 			problem(l, &v->at, c->name,
 			    "verify: command and environment are larger than "
 			    "960 KiB");
-		if (v->kind == VERIFY_CUSTOM &&
-		    strlen(c->command_line) >= MAX_STRING)
+		/* Its words are those of the job and its own arguments. */
+		if (v->kind == VERIFY_CUSTOM && v->arguments != NULL &&
+		    words_size(&c->words) + strlen(v->arguments) + environment >
+			MAX_ENTRY_SIZE - SPEC_SIZE)
 			problem(l, &v->at, c->name,
-			    "verifier: the command is too long for a class of "
-			    "Python");
+			    "verifier: command, arguments and environment are "
+			    "larger than 960 KiB");
 	}
 	return n;
 }

@@ -7,6 +7,12 @@
 
 /* The variables of a job. */
 
+/*
+ * Bytes with NUL.  The name stands several times in the script that the shell
+ * gets, and each of its quotes up to 13 times as long.
+ */
+#define MAX_ENVIRONMENT_FILE 1024
+
 #define DEFAULT_PATH \
 	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -68,7 +74,7 @@ set_environment_file(struct loader *l, const struct key *k, void *target,
 {
 	(void)k;
 	((struct job_config *)target)->environment_file =
-	    value_bounded(l, n, "a path", PATH_MAX);
+	    value_bounded(l, n, "a path", MAX_ENVIRONMENT_FILE);
 }
 
 /* ---- what is left of the environment when it is cleared --------------- */

@@ -22,6 +22,14 @@ set_job_node(struct loader *l, const struct key *k, void *target,
 }
 
 void
+set_working_directory(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	if (n->kind != DOC_NULL) /* pymanager's None */
+		set_path(l, k, target, n);
+}
+
+void
 set_shell(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
@@ -114,6 +122,12 @@ static const struct {
     {"stack", RLIMIT_STACK},
 };
 #define NRESOURCES (sizeof(resources) / sizeof(*resources))
+
+const char *
+config_limit_name(size_t i)
+{
+	return i < NRESOURCES ? resources[i].name : NULL;
+}
 
 /* A number, "unlimited", or -1 for what is neither. */
 static int
@@ -414,7 +428,13 @@ read_words(struct loader *l, struct job_config *c, const struct doc_node *n)
 			return;
 		word_make(l, l->executable, s, &w);
 		(void)words_append(l, l->executable, &c->words, &w);
-		words_list(l, l->arguments, &c->words);
+		if (l->arguments->kind == DOC_ARRAY)
+			words_list(l, l->arguments, &c->words);
+		else if (l->arguments->size > 0) { /* one letter */
+			word_make(l, l->arguments,
+			    config_strdup(l->config, l->arguments->text), &w);
+			(void)words_append(l, l->arguments, &c->words, &w);
+		}
 	} else if (doc_get(n, "command") != NULL ||
 	    (doc_get(n, "executable") != NULL &&
 		doc_get(n, "arguments") != NULL))

@@ -27,12 +27,14 @@ static const struct key http_keys[] = {
     {.name = "address",
 	.types = TYPE_STRING,
 	.set = set_http_address,
+	.pattern =
+	    "^(localhost|(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$|[$][{]",
 	.about = "Address to listen on (127.0.0.1)."},
     {.name = "port",
-	.types = TYPE_INTEGER | TYPE_STRING,
+	.types = TYPE_ANY,
 	.set = set_http_port,
-	.min = 0,
-	.max = 65535,
+	.schema =
+	    "{\"anyOf\":[{\"type\":\"integer\",\"minimum\":0,\"maximum\":65535},{\"type\":\"string\",\"pattern\":\"^0*(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5]?[0-9]{1,4})$|[$][{]\"}]}",
 	.about = "TCP port (5001)."},
     {.name = "unix",
 	.types = TYPE_STRING,
@@ -70,12 +72,16 @@ static const struct key http_keys[] = {
 	.set = set_ids,
 	.offset = HTTP(allow_users),
 	.max = UINT32_MAX,
+	.schema =
+	    "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"integer\",\"minimum\":0,\"maximum\":4294967295},{\"type\":\"array\",\"items\":{\"type\":[\"string\",\"number\",\"boolean\"]}}]}",
 	.about = "Users besides root and the owner that may use the API."},
     {.name = "allow-groups",
 	.types = TYPE_LIST | TYPE_STRING | TYPE_INTEGER,
 	.set = set_ids,
 	.offset = HTTP(allow_groups),
 	.max = UINT32_MAX,
+	.schema =
+	    "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"integer\",\"minimum\":0,\"maximum\":4294967295},{\"type\":\"array\",\"items\":{\"type\":[\"string\",\"number\",\"boolean\"]}}]}",
 	.about = "Groups whose members may use the Unix socket."},
     {.name = "insecure",
 	.types = TYPE_BOOL,
@@ -84,16 +90,18 @@ static const struct key http_keys[] = {
 	.about = "Listen on a foreign address without protection."},
     {.name = NULL},
 };
-const struct key_group group_http = {"http", http_keys};
+const struct key_group group_http = {"http", http_keys, NULL};
 
 /* Its value is checked when it is used: pymanager warns only. */
 static const struct key module_keys[] = {
     {.name = "verifiers",
 	.types = TYPE_ANY,
+	.schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
 	.about = "Names of its verifier classes."},
     {.name = NULL},
 };
-const struct key_group group_module = {"module", module_keys};
+const struct key_group group_module = {
+    "module", module_keys, "{\"required\":[\"verifiers\"]}"};
 
 static const struct key top_keys[] = {
     {.name = "$schema", .types = TYPE_STRING, .about = "For editors; ignored."},
@@ -118,14 +126,17 @@ static const struct key top_keys[] = {
     {.name = "graceful-time",
 	.types = TYPE_ANY,
 	.set = set_graceful,
+	.schema = "{\"$ref\":\"#/$defs/duration\"}",
 	.about = "Time from the stop signal to KILL (10 s)."},
     {.name = "default-shell",
-	.types = TYPE_BOOL | TYPE_STRING,
+	.types = TYPE_BOOL | TYPE_STRING | TYPE_TRUTH,
 	.set = set_default_shell,
 	.about = "Shell of `shell: true` (true: /bin/sh)."},
     {.name = "messages",
 	.types = TYPE_STRINGS | TYPE_STRING | TYPE_LIST,
 	.set = set_messages,
+	.schema =
+	    "{\"anyOf\":[{\"type\":\"string\",\"pattern\":\"^$|(process[.]exit|verifier[.](fail|verbose))\"},{\"type\":\"array\",\"items\":{\"enum\":[\"process.exit\",\"verifier.fail\",\"verifier.verbose\"]}}]}",
 	.about = "Any of process.exit, verifier.fail, verifier.verbose."},
     {.name = "logfile",
 	.types = TYPE_STRING,
@@ -169,6 +180,10 @@ static const struct key top_keys[] = {
     {.name = "include",
 	.types = TYPE_STRINGS | TYPE_STRING,
 	.set = set_include,
+	.schema =
+	    "{\"anyOf\":[{\"type\":\"string\",\"minLength\":1},"
+	    "{\"type\":\"array\",\"items\":{\"type\":[\"string\",\"number\","
+	    "\"boolean\"],\"minLength\":1}}]}",
 	.about = "Further files with processes."},
     {.name = "state-directory",
 	.types = TYPE_STRING,
@@ -188,7 +203,7 @@ static const struct key top_keys[] = {
 	.about = "The jobs, in order."},
     {.name = NULL},
 };
-const struct key_group group_top = {"muster", top_keys};
+const struct key_group group_top = {"muster", top_keys, NULL};
 
 static const struct key backoff_keys[] = {
     {.name = "initial",
@@ -208,7 +223,7 @@ static const struct key backoff_keys[] = {
 	.about = "A process that lived so long counts as stable (10 s)."},
     {.name = NULL},
 };
-const struct key_group group_backoff = {"backoff", backoff_keys};
+const struct key_group group_backoff = {"backoff", backoff_keys, NULL};
 
 static const struct key start_limit_keys[] = {
     {.name = "count",
@@ -236,7 +251,8 @@ static const struct key start_limit_keys[] = {
 	.about = "How often it is tried again (5)."},
     {.name = NULL},
 };
-const struct key_group group_start_limit = {"start-limit", start_limit_keys};
+const struct key_group group_start_limit = {
+    "start-limit", start_limit_keys, NULL};
 
 static const struct key stop_keys[] = {
     {.name = "signal",
@@ -244,6 +260,7 @@ static const struct key stop_keys[] = {
 	.set = set_signal,
 	.min = 1,
 	.max = 64,
+	.schema = "{\"$ref\":\"#/$defs/signal\"}",
 	.about = "Signal of this step (TERM)."},
     {.name = "wait",
 	.types = TYPE_DURATION,
@@ -252,7 +269,7 @@ static const struct key stop_keys[] = {
 	.about = "Until the next step, or KILL."},
     {.name = NULL},
 };
-const struct key_group group_stop = {"stop", stop_keys};
+const struct key_group group_stop = {"stop", stop_keys, NULL};
 
 static const struct key output_keys[] = {
     {.name = "file",
@@ -266,7 +283,8 @@ static const struct key output_keys[] = {
 	.about = "Do not truncate at each start."},
     {.name = NULL},
 };
-const struct key_group group_output = {"output", output_keys};
+const struct key_group group_output = {
+    "output", output_keys, "{\"required\":[\"file\"]}"};
 
 static const struct key verify_keys[] = {
     {.name = "http",
@@ -336,6 +354,8 @@ static const struct key verify_keys[] = {
 	.types = TYPE_MAP,
 	.set = set_fields,
 	.offset = VERIFY(headers),
+	.schema =
+	    "{\"type\":\"object\",\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\"]}}",
 	.about = "Header fields of the request."},
     {.name = "status",
 	.types = TYPE_INTEGER | TYPE_STRING | TYPE_LIST,
@@ -369,7 +389,20 @@ static const struct key verify_keys[] = {
 	.about = "File of CA certificates instead of the system's."},
     {.name = NULL},
 };
-const struct key_group group_verify = {"verify", verify_keys};
+/* A kind, and one alone: but http may go over a Unix socket. */
+const struct key_group group_verify = {"verify", verify_keys,
+    "{\"anyOf\":[{\"required\":[\"tcp\"]},{\"required\":[\"exited\"]},{"
+    "\"required\":[\"command\"]},{\"required\":[\"file\"]},{\"required"
+    "\":[\"http+unix\"]},{\"required\":[\"http\"]},{\"required\":[\"uni"
+    "x\"]}],\"dependentSchemas\":{\"tcp\":{\"properties\":{\"exited\":f"
+    "alse,\"command\":false,\"file\":false,\"http+unix\":false,\"http\""
+    ":false,\"unix\":false}},\"exited\":{\"properties\":{\"command\":fa"
+    "lse,\"file\":false,\"http+unix\":false,\"http\":false,\"unix\":fal"
+    "se}},\"command\":{\"properties\":{\"file\":false,\"http+unix\":fal"
+    "se,\"http\":false,\"unix\":false}},\"file\":{\"properties\":{\"htt"
+    "p+unix\":false,\"http\":false,\"unix\":false}},\"http+unix\":{\"pr"
+    "operties\":{\"http\":false,\"unix\":false}},\"path\":{\"anyOf\":[{"
+    "\"required\":[\"http+unix\"]},{\"required\":[\"unix\"]}]}}}"};
 
 static const struct key verifier_keys[] = {
     {.name = "type",
@@ -380,7 +413,8 @@ static const struct key verifier_keys[] = {
 	.about = "Arguments of the class."},
     {.name = NULL},
 };
-const struct key_group group_verifier = {"verifier", verifier_keys};
+const struct key_group group_verifier = {
+    "verifier", verifier_keys, "{\"required\":[\"type\"]}"};
 
 static const struct key httpok_keys[] = {
     {.name = "url",
@@ -389,8 +423,8 @@ static const struct key httpok_keys[] = {
 	.offset = VERIFY(url),
 	.about = "URL that must answer 2xx."},
     {.name = "timeout",
-	.types = TYPE_DURATION,
-	.set = set_duration,
+	.types = TYPE_DURATION | TYPE_NULL,
+	.set = set_patience,
 	.offset = VERIFY(timeout),
 	.about = "When to give up (30 s)."},
     {.name = "interval",
@@ -399,18 +433,20 @@ static const struct key httpok_keys[] = {
 	.offset = VERIFY(interval),
 	.about = "Attempts start so far apart (1 s)."},
     {.name = "headers",
-	.types = TYPE_MAP,
+	.types = TYPE_MAP | TYPE_NULL,
 	.set = set_fields,
 	.offset = VERIFY(headers),
+	.schema =
+	    "{\"type\":\"object\",\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\"]}}",
 	.about = "Header fields of the request."},
     {.name = NULL},
 };
-const struct key_group group_httpok = {"HttpOkVerifier", httpok_keys};
+const struct key_group group_httpok = {"HttpOkVerifier", httpok_keys, NULL};
 
 static const struct key exited_keys[] = {
     {.name = "timeout",
-	.types = TYPE_DURATION,
-	.set = set_duration,
+	.types = TYPE_DURATION | TYPE_NULL,
+	.set = set_patience,
 	.offset = VERIFY(timeout),
 	.about = "When to give up (30 s)."},
     {.name = "expect-code",
@@ -422,7 +458,7 @@ static const struct key exited_keys[] = {
 	.about = "Exit code, or minus the signal (0)."},
     {.name = NULL},
 };
-const struct key_group group_exited = {"ExitedVerifier", exited_keys};
+const struct key_group group_exited = {"ExitedVerifier", exited_keys, NULL};
 
 /* Each of these may stand under `options` or beside it. */
 #define OPTION_KEYS \
@@ -431,13 +467,15 @@ const struct key_group group_exited = {"ExitedVerifier", exited_keys};
 	    .set = set_shell, \
 	    .about = "Run by this shell's -c; true: by default-shell."}, \
 	    {.name = "working-directory", \
-		.types = TYPE_STRING, \
-		.set = set_path, \
+		.types = TYPE_STRING | TYPE_NULL, \
+		.set = set_working_directory, \
 		.offset = JOB(working_directory), \
 		.about = "Directory (musterd's own)."}, \
 	    {.name = "environment", \
 		.types = TYPE_MAP | TYPE_STRINGS, \
 		.set = set_environment, \
+		.schema = \
+		    "{\"anyOf\":[{\"type\":\"object\",\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\"]},\"propertyNames\":{\"pattern\":\"^[^=]+$\"}},{\"type\":\"array\",\"items\":{\"type\":\"string\",\"pattern\":\"^[^=]+=|[$][{]\"}}]}", \
 		.about = "Variables laid over musterd's own."}, \
 	    {.name = "environment-file", \
 		.types = TYPE_STRING, \
@@ -463,11 +501,14 @@ const struct key_group group_exited = {"ExitedVerifier", exited_keys};
 	    {.name = "groups", \
 		.types = TYPE_LIST | TYPE_STRINGS, \
 		.set = set_groups, \
+		.schema = \
+		    "{\"type\":\"array\",\"maxItems\":64,\"items\":{\"type\":[\"string\",\"number\",\"boolean\"]}}", \
 		.about = "Supplementary groups (the user's)."}, \
 	    {.name = "umask", \
 		.types = TYPE_STRING | TYPE_INTEGER, \
 		.set = set_umask, \
 		.max = 07777, \
+		.pattern = "^(0o[0-7]{1,5}|[0-7]{1,5})$", \
 		.about = "File mode mask, octal (inherited)."}, \
 	    {.name = "nice", \
 		.types = TYPE_INTEGER, \
@@ -479,10 +520,13 @@ const struct key_group group_exited = {"ExitedVerifier", exited_keys};
 	    {.name = "limits", \
 		.types = TYPE_MAP, \
 		.set = set_limits, \
+		.schema = "{\"$ref\":\"#/$defs/limits\"}", \
 		.about = "Resource limits: nofile, nproc, core, as …"}, \
 	    {.name = "after", \
 		.types = TYPE_MAP | TYPE_STRINGS | TYPE_STRING, \
 		.set = set_after, \
+		.schema = \
+		    "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"items\":{\"type\":\"string\"}},{\"type\":\"object\",\"additionalProperties\":{\"enum\":[\"verified\",\"exited\",\"started\"]}}]}", \
 		.about = "Jobs that must be up (or exited) first."}, \
 	    {.name = "restart-with", \
 		.types = TYPE_STRINGS, \
@@ -520,6 +564,7 @@ const struct key_group group_exited = {"ExitedVerifier", exited_keys};
 		.set = set_success, \
 		.min = -64, \
 		.max = 255, \
+		.schema = "{\"$ref\":\"#/$defs/success-codes\"}", \
 		.about = "Exit codes that are no failure (0)."}, \
 	    {.name = "stop", \
 		.types = TYPE_STRING | TYPE_INTEGER | TYPE_GROUP | TYPE_LIST, \
@@ -527,6 +572,8 @@ const struct key_group group_exited = {"ExitedVerifier", exited_keys};
 		.min = 1, \
 		.max = 64, \
 		.group = &group_stop, \
+		.schema = \
+		    "{\"anyOf\":[{\"$ref\":\"#/$defs/signal\"},{\"$ref\":\"#/$defs/stop\"},{\"type\":\"array\",\"maxItems\":16,\"items\":{\"anyOf\":[{\"$ref\":\"#/$defs/signal\"},{\"$ref\":\"#/$defs/stop\"}]}}]}", \
 		.about = "Signal, or steps of signal and wait (TERM)."}, \
 	    {.name = "graceful-time", \
 		.types = TYPE_DURATION, \
@@ -562,12 +609,14 @@ const struct key_group group_exited = {"ExitedVerifier", exited_keys};
 		.set = set_output, \
 		.offset = JOB(out), \
 		.group = &group_output, \
+		.pattern = "^(show|keep|discard|inherit)$", \
 		.about = "show, keep, discard, inherit, or {file}."}, \
 	    {.name = "stderr", \
 		.types = TYPE_STRING | TYPE_GROUP, \
 		.set = set_output, \
 		.offset = JOB(err), \
 		.group = &group_output, \
+		.pattern = "^(join|show|keep|discard|inherit)$", \
 		.about = "join (to stdout), show, keep, discard, " \
 			 "inherit, or {file}."}, \
 	    {.name = "capture", \
@@ -602,16 +651,17 @@ static const struct key option_keys[] = {
     OPTION_KEYS,
     {.name = NULL},
 };
-const struct key_group group_options = {"options", option_keys};
+const struct key_group group_options = {"options", option_keys, NULL};
 
 static const struct key job_keys[] = {
     {.name = "executable",
 	.types = TYPE_STRING,
 	.set = set_job_node,
 	.offset = offsetof(struct loader, executable),
+	.schema = "{\"type\":\"string\",\"minLength\":1}",
 	.about = "Program, with `arguments`."},
     {.name = "arguments",
-	.types = TYPE_STRINGS,
+	.types = TYPE_STRINGS | TYPE_LETTER,
 	.set = set_job_node,
 	.offset = offsetof(struct loader, arguments),
 	.about = "Arguments of `executable`."},
@@ -619,6 +669,8 @@ static const struct key job_keys[] = {
 	.types = TYPE_STRING | TYPE_STRINGS,
 	.set = set_job_node,
 	.offset = offsetof(struct loader, command),
+	.schema =
+	    "{\"anyOf\":[{\"type\":\"string\",\"minLength\":1},{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":[\"string\",\"number\",\"boolean\"]}}]}",
 	.about = "Program and arguments, split as a shell splits."},
     {.name = "options",
 	.types = TYPE_GROUP,
@@ -629,11 +681,20 @@ static const struct key job_keys[] = {
 	.types = TYPE_GROUP | TYPE_LIST,
 	.set = set_verifier,
 	.group = &group_verifier,
+	.schema =
+	    "{\"anyOf\":[{\"$ref\":\"#/$defs/verifier\"},{\"type\":\"array\","
+	    "\"items\":{\"$ref\":\"#/$defs/verifier\"}}]}",
 	.about = "pymanager's verifier."},
     {.name = "verify",
 	.types = TYPE_STRING | TYPE_GROUP | TYPE_LIST,
 	.set = set_verify,
 	.group = &group_verify,
+	.schema =
+	    "{\"anyOf\":[{\"type\":\"string\",\"pattern\":\"^(exited$|[Hh][Tt]"
+	    "[Tt][Pp][Ss]?://|http[+]unix://)\"},{\"$ref\":\"#/$defs/verify\"}"
+	    ",{\"type\":\"array\",\"items\":{\"anyOf\":[{\"type\":\"string\","
+	    "\"pattern\":\"^(exited$|[Hh][Tt][Tt][Pp][Ss]?://|http[+]unix://)"
+	    "\"},{\"$ref\":\"#/$defs/verify\"}]}}]}",
 	.about = "What proves that it is up."},
     {.name = "check",
 	.types = TYPE_MAP,
@@ -642,4 +703,7 @@ static const struct key job_keys[] = {
     OPTION_KEYS,
     {.name = NULL},
 };
-const struct key_group group_job = {"process", job_keys};
+/* Either `command`, or both of pymanager's. */
+const struct key_group group_job = {"process", job_keys,
+    "{\"anyOf\":[{\"required\":[\"command\"]},{\"required\":[\"executable\",\"arguments\"]}],"
+    "\"dependentSchemas\":{\"command\":{\"properties\":{\"executable\":false,\"arguments\":false}}}}"};

@@ -1,5 +1,8 @@
 #include <jansson.h>
 
+#include <ctype.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,15 +26,39 @@ type_of(const char *name)
 	return json_pack("{s:s}", "type", name);
 }
 
+/* An empty string is no path and no name. */
+static int
+wants_text(const struct key *k)
+{
+	static const key_set_fn setters[] = {set_path, set_working_directory,
+	    set_socket_path, set_name, set_logfile, set_tokens, set_include,
+	    set_environment_file, set_output_file, set_ca};
+	size_t i;
+
+	for (i = 0; i < sizeof(setters) / sizeof(*setters); i++)
+		if (k->set == setters[i])
+			return 1;
+	return strcmp(k->name, "redirect-output") == 0;
+}
+
 /* One of the words may be "null", which without quotes is null. */
 static json_t *
 string_schema(const struct key *k)
 {
 	json_t *list;
+	json_t *j;
 	size_t i;
 
-	if (k->words == NULL)
-		return type_of("string");
+	if (k->words == NULL) {
+		j = type_of("string");
+		if (k->pattern != NULL)
+			(void)json_object_set_new(
+			    j, "pattern", json_string(k->pattern));
+		else if (wants_text(k))
+			(void)json_object_set_new(
+			    j, "minLength", json_integer(1));
+		return j;
+	}
 	list = json_array();
 	for (i = 0; k->words[i] != NULL; i++) {
 		(void)json_array_append_new(list, json_string(k->words[i]));
@@ -62,22 +89,37 @@ integer_schema(const struct key *k)
 	return j;
 }
 
+/* Beyond 31 days only a number is known to be too long. */
+static json_t *
+duration_schema(const struct key *k)
+{
+	json_t *number;
+
+	number = json_pack("{s:s,s:i,s:i}", "type", "number", "minimum", 0,
+	    "maximum", MAX_DURATION);
+	if (k != NULL && k->set == set_pause)
+		(void)json_object_set_new(number, "minimum", json_real(0.001));
+	return json_pack("{s:[o,o]}", "anyOf", number,
+	    pattern_schema("^([0-9]{1,20}([.][0-9]{0,9})?|[.][0-9]{1,9}) *"
+			   "(us|ms|s|m|min|h|d)?$"));
+}
+
 static void
 add_types(json_t *any, const struct key *k)
 {
-	if (k->types & TYPE_BOOL)
+	if (k->types & (TYPE_BOOL | TYPE_TRUTH))
 		(void)json_array_append_new(any, type_of("boolean"));
 	if (k->types & (TYPE_INTEGER | TYPE_SIZE))
 		(void)json_array_append_new(any, integer_schema(k));
-	if (k->types & (TYPE_NUMBER | TYPE_DURATION))
+	if (k->types & TYPE_NUMBER)
 		(void)json_array_append_new(any,
 		    json_pack("{s:s,s:i}", "type", "number", "minimum", 0));
 	if (k->types & TYPE_DURATION)
-		(void)json_array_append_new(
-		    any, pattern_schema("^[0-9.]+ *(us|ms|s|m|min|h|d)?$"));
+		(void)json_array_append_new(any, duration_schema(k));
 	if (k->types & TYPE_SIZE)
-		(void)json_array_append_new(
-		    any, pattern_schema("^[0-9.]+ *([kKmM]([iI][bB])?)?$"));
+		(void)json_array_append_new(any,
+		    pattern_schema("^([0-9]{1,20}([.][0-9]{0,9})?|"
+				   "[.][0-9]{1,9}) *([kKmM]([iI][bB])?)?$"));
 	if (k->types & TYPE_STRING)
 		(void)json_array_append_new(any, string_schema(k));
 	if (k->types & TYPE_STRINGS)
@@ -161,7 +203,9 @@ key_schema(const struct key *k)
 		(void)json_array_append_new(any, processes_schema());
 	else if (k->later == NULL && (k->types & TYPE_MAP))
 		(void)json_array_append_new(any, map_schema(k));
-	if (k->types & (TYPE_ANY | TYPE_TRUTH))
+	if (k->schema != NULL)
+		j = json_loads(k->schema, 0, NULL);
+	else if (k->types & TYPE_ANY)
 		j = json_object();
 	else if (json_array_size(any) == 1)
 		j = json_incref(json_array_get(any, 0));
@@ -216,12 +260,92 @@ group_reference(const struct key_group *group)
 
 	if (json_object_get(definitions, group->title) == NULL) {
 		schema = group_schema(group);
+		if (group->schema != NULL)
+			(void)json_object_update_new(
+			    schema, json_loads(group->schema, 0, NULL));
 		if (group == &group_verifier)
 			add_arguments(schema);
 		(void)json_object_set_new(definitions, group->title, schema);
 	}
 	return json_pack(
 	    "{s:o}", "$ref", json_sprintf("#/$defs/%s", group->title));
+}
+
+/* ---- values of a form of their own ---------------------------------- */
+
+/* A name with or without SIG, in letters of any size, or a number. */
+static json_t *
+signal_schema(void)
+{
+	const char *name;
+	json_t *j;
+	char *text;
+	size_t size;
+	FILE *f;
+	int i;
+
+	text = NULL;
+	f = open_memstream(&text, &size);
+	if (f == NULL)
+		abort();
+	(void)fputs("^([Ss][Ii][Gg])?(", f);
+	for (i = 1; i < NSIG; i++) {
+		name = sigabbrev_np(i);
+		if (name == NULL)
+			continue;
+		(void)fputs(i == 1 ? "" : "|", f);
+		for (; *name != '\0'; name++)
+			if (isalpha((unsigned char)*name))
+				(void)fprintf(f, "[%c%c]", *name,
+				    tolower((unsigned char)*name));
+			else
+				(void)fputc(*name, f);
+	}
+	(void)fputs(")$", f);
+	if (fclose(f) == EOF)
+		abort();
+	j = json_pack("{s:[{s:s,s:s},{s:s,s:i,s:i}]}", "anyOf", "type",
+	    "string", "pattern", text, "type", "integer", "minimum", 1,
+	    "maximum", 64);
+	free(text);
+	return j;
+}
+
+static json_t *
+limits_schema(void)
+{
+	static const char value[] =
+	    "{\"anyOf\":[{\"type\":\"integer\",\"minimum\":0},"
+	    "{\"enum\":[\"unlimited\",\"infinity\"]}]}";
+	const char *name;
+	json_t *both;
+	json_t *limit;
+	json_t *limits;
+	size_t i;
+
+	both = json_pack("{s:s,s:{s:o,s:o},s:[s,s],s:b}", "type", "object",
+	    "properties", "soft", json_loads(value, 0, NULL), "hard",
+	    json_loads(value, 0, NULL), "required", "soft", "hard",
+	    "additionalProperties", 0);
+	limit = json_loads(value, 0, NULL);
+	(void)json_array_append_new(json_object_get(limit, "anyOf"), both);
+	limits = json_object();
+	for (i = 0; (name = config_limit_name(i)) != NULL; i++)
+		(void)json_object_set(limits, name, limit);
+	json_decref(limit);
+	return json_pack("{s:s,s:o,s:b}", "type", "object", "properties",
+	    limits, "additionalProperties", 0);
+}
+
+static json_t *
+success_schema(void)
+{
+	static const char code[] =
+	    "{\"type\":\"integer\",\"minimum\":-64,\"maximum\":255}";
+
+	return json_pack("{s:[o,{s:s,s:o}]}", "anyOf",
+	    json_loads(code, 0, NULL), "type", "array", "items",
+	    json_loads(code, 0, NULL));
 }
 
 void
@@ -231,6 +355,16 @@ config_schema_print(FILE *out)
 
 	definitions = json_object();
 	j = group_schema(&group_top);
+	/* Those that only the text of a key names. */
+	json_decref(group_reference(&group_stop));
+	json_decref(group_reference(&group_verify));
+	json_decref(group_reference(&group_verifier));
+	(void)json_object_set_new(
+	    definitions, "duration", duration_schema(NULL));
+	(void)json_object_set_new(definitions, "signal", signal_schema());
+	(void)json_object_set_new(definitions, "limits", limits_schema());
+	(void)json_object_set_new(
+	    definitions, "success-codes", success_schema());
 	(void)json_object_set_new(j, "$defs", definitions);
 	(void)json_object_set_new(j, "$schema",
 	    json_string("https://json-schema.org/draft/2020-12/schema"));

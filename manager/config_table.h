@@ -28,6 +28,10 @@ enum value_type {
 	TYPE_LIST = 512, /* a list of anything that `set` takes */
 	TYPE_TRUTH = 1024, /* anything, by Python's truth (pymanager) */
 	TYPE_ANY = 2048,
+	TYPE_SECRET = 16384, /* what stands there is never shown */
+	/* With a warning, since pymanager took them as well: */
+	TYPE_NULL = 4096, /* null, which `set` understands */
+	TYPE_LETTER = 8192, /* "" or "x" as a list of letters */
 };
 
 struct loader;
@@ -46,6 +50,9 @@ struct key {
 	int64_t max;
 	const char *const *words;
 	const struct key_group *group;
+	/* For the schema, where `types` says less than `set` wants: */
+	const char *pattern; /* of a string */
+	const char *schema; /* JSON, instead of all else */
 	const char *later; /* has no effect in this version: says what */
 	const char *about; /* one sentence */
 };
@@ -53,6 +60,7 @@ struct key {
 struct key_group {
 	const char *title; /* one word: a name in the schema */
 	const struct key *keys; /* ends with a name of NULL */
+	const char *schema; /* more members of its schema, as JSON, or NULL */
 };
 
 extern const struct key_group group_top;
@@ -133,6 +141,9 @@ void config_group(struct loader *, const struct key_group *, void *target,
 
 /* ---- config_value.c ------------------------------------------------- */
 
+/* The longest duration, in seconds: 31 days. */
+#define MAX_DURATION 2678400
+
 /* Checks kind, range and words; 0 if it may be stored, else reported. */
 int value_check(struct loader *, const struct key *, const struct doc_node *);
 /* A copy of a string (or of a number's text), with ${VAR} replaced when
@@ -180,6 +191,13 @@ void set_word(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_group(
     struct loader *, const struct key *, void *, const struct doc_node *);
+
+/*
+ * What Python's int() makes of a value, or of the text of a string; -1: an
+ * error there, too.
+ */
+int value_python_int(const struct doc_node *, int64_t *);
+int text_python_int(const char *, int64_t *);
 
 /* ---- config_words.c ------------------------------------------------- */
 
@@ -234,6 +252,10 @@ void config_include_file(
 
 void set_job_node(
     struct loader *, const struct key *, void *, const struct doc_node *);
+/* Name of the i-th resource limit; NULL behind the last. */
+const char *config_limit_name(size_t i);
+void set_working_directory(
+    struct loader *, const struct key *, void *, const struct doc_node *);
 void set_shell(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_environment(
@@ -261,6 +283,8 @@ void set_output_file(
 void set_signal(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_environment_file(
+    struct loader *, const struct key *, void *, const struct doc_node *);
+void set_patience(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_verifier(
     struct loader *, const struct key *, void *, const struct doc_node *);

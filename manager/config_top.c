@@ -30,6 +30,7 @@ set_graceful(struct loader *l, const struct key *k, void *target,
 	struct config_report scratch;
 	struct config_report *report;
 	char shown[48];
+	int64_t seconds;
 	uint64_t ns;
 	int bad;
 
@@ -41,11 +42,19 @@ set_graceful(struct loader *l, const struct key *k, void *target,
 	bad = value_duration(l, n, &ns);
 	l->report = report;
 	config_report_free(&scratch);
-	if (bad == -1) {
+	(void)doc_show(n->text == NULL ? doc_kind_name(n->kind) : n->text,
+	    shown, sizeof(shown));
+	if (bad == -1 && value_python_int(n, &seconds) == 0 && seconds >= 0) {
+		if (seconds > MAX_DURATION)
+			seconds = MAX_DURATION;
+		config_warning(l, n,
+		    "want a duration of 0 to 31 days, got %s: %lld s", shown,
+		    (long long)seconds);
+		ns = (uint64_t)seconds * SECOND;
+	} else if (bad == -1) {
 		config_warning(l, n,
 		    "invalid graceful_time '%s', must be a positive number.",
-		    n->text == NULL ? doc_kind_name(n->kind) :
-				      doc_show(n->text, shown, sizeof(shown)));
+		    shown);
 		return;
 	}
 	((struct config *)target)->graceful = ns;
@@ -204,11 +213,14 @@ void
 set_http(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
+	const struct doc_node *enabled;
 	struct config *c;
 
 	c = target;
 	c->http.at = config_position(l, n);
 	c->http.port_at = c->http.at;
+	enabled = doc_get(n, "enabled"); /* it may stand behind the port */
+	c->http.enabled = enabled != NULL && value_truth(enabled);
 	config_group(l, k->group, &c->http, n);
 	config_check_access(l, n);
 }
@@ -217,27 +229,41 @@ void
 set_http_port(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
+	void (*report)(
+	    struct loader *, const struct doc_node *, const char *, ...);
 	struct listen_config *h;
+	const char *text;
+	int64_t port;
 	char shown[48];
-	const char *error;
-	char *s;
+	int bad;
 
 	(void)k;
 	h = target;
 	h->port_at = config_position(l, n);
-	if (n->kind == DOC_INTEGER) {
-		h->port = (uint16_t)n->value.integer;
+	text = n->text;
+	if (n->kind == DOC_STRING && (text = value_string(l, n)) == NULL)
+		goto fail;
+	bad = n->kind == DOC_BOOL ||
+	    (n->kind == DOC_STRING ? text_python_int(text, &port) :
+				     value_python_int(n, &port)) == -1 ||
+	    port < 0 || port > 65535;
+	/* pymanager does not look at what it does not use. */
+	report = bad && h->enabled ? config_error : config_warning;
+	if (bad || text[strspn(text, "0123456789")] != '\0')
+		report(l, n, "want a number 0-65535, got %s%s%s",
+		    n->kind == DOC_STRING ? "string \"" : "",
+		    doc_show(text == NULL || n->kind == DOC_NULL ?
+			    doc_kind_name(n->kind) :
+			    text,
+			shown, sizeof(shown)),
+		    n->kind == DOC_STRING ? "\"" : "");
+	if (!bad)
+		h->port = (uint16_t)port;
+	if (!bad || !h->enabled)
 		return;
-	}
-	error = "no string";
-	s = value_string(l, n);
-	if (s != NULL)
-		h->port = (uint16_t)strtonum(s, 0, 65535, &error);
-	if (s != NULL && error != NULL)
-		config_error(l, n, "want a number 0-65535, got string \"%s\"",
-		    doc_show(s, shown, sizeof(shown)));
-	if (error != NULL && l->report->fatal == 1)
-		l->report->code = EXIT_NOT_FOUND;
+fail:
+	if (l->report->fatal == 1)
+		l->report->code = EXIT_NOT_FOUND; /* as when it is in use */
 }
 
 void

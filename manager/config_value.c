@@ -1,12 +1,15 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <ctype.h>
 #include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <bsd/stdlib.h>
 
 #include "../common/message.h"
 #include "../common/spec.h"
@@ -32,7 +35,7 @@ kind_fits(const struct key *k, const struct doc_node *n)
 {
 	switch (n->kind) {
 	case DOC_BOOL:
-		return (k->types & TYPE_BOOL) != 0;
+		return (k->types & (TYPE_BOOL | TYPE_TRUTH)) != 0;
 	case DOC_INTEGER:
 		return (k->types &
 			   (TYPE_INTEGER | TYPE_NUMBER | TYPE_DURATION |
@@ -115,32 +118,55 @@ in_words(struct loader *l, const struct key *k, const struct doc_node *n)
 	return 0;
 }
 
-int
-value_check(struct loader *l, const struct key *k, const struct doc_node *n)
+static void
+wrong_kind(struct loader *l, const struct key *k, const struct doc_node *n,
+    void (*report)(struct loader *, const struct doc_node *, const char *, ...))
 {
 	char want[256];
 	char shown[48];
 
-	/* pymanager takes any value for a truth; but a plain `no` of YAML, of
-	 * which it knew nothing, must not count as true. */
-	if ((k->types & (TYPE_ANY | TYPE_TRUTH)) &&
-	    !(n->looks_bool && (k->types & TYPE_TRUTH)))
+	if (n->text == NULL || n->kind == DOC_NULL || (k->types & TYPE_SECRET))
+		report(l, n, "%s, got %s", wanted(k, want, sizeof(want)),
+		    doc_kind_name(n->kind));
+	else
+		report(l, n, "%s, got %s %s%s%s%s",
+		    wanted(k, want, sizeof(want)), doc_kind_name(n->kind),
+		    n->kind == DOC_STRING ? "\"" : "",
+		    doc_show(n->text, shown, sizeof(shown)),
+		    n->kind == DOC_STRING ? "\"" : "",
+		    n->looks_bool ? " (did you mean true or false?)" : "");
+}
+
+/*
+ * What works with pymanager, though it can hardly be meant.  But a plain `no`
+ * of YAML, of which that knew nothing, must not count as true.
+ */
+static int
+is_tolerated(const struct key *k, const struct doc_node *n)
+{
+	if ((k->types & TYPE_TRUTH) && !n->looks_bool)
+		return 1;
+	if ((k->types & TYPE_NULL) && n->kind == DOC_NULL)
+		return 1;
+	return (k->types & TYPE_LETTER) && n->kind == DOC_STRING &&
+	    n->size <= 1;
+}
+
+int
+value_check(struct loader *l, const struct key *k, const struct doc_node *n)
+{
+	if (k->types & TYPE_ANY)
 		return 0;
-	if (!kind_fits(k, n) ||
-	    (n->looks_bool && (k->types & (TYPE_BOOL | TYPE_TRUTH)))) {
-		if (n->text != NULL && n->kind != DOC_NULL)
-			config_error(l, n, "%s, got %s %s%s%s%s",
-			    wanted(k, want, sizeof(want)),
-			    doc_kind_name(n->kind),
-			    n->kind == DOC_STRING ? "\"" : "",
-			    doc_show(n->text, shown, sizeof(shown)),
-			    n->kind == DOC_STRING ? "\"" : "",
-			    n->looks_bool ? " (did you mean true or false?)" :
-					    "");
-		else
-			config_error(l, n, "%s, got %s",
-			    wanted(k, want, sizeof(want)),
-			    doc_kind_name(n->kind));
+	if (n->looks_bool && (k->types & (TYPE_BOOL | TYPE_TRUTH))) {
+		wrong_kind(l, k, n, config_error);
+		return -1;
+	}
+	if (!kind_fits(k, n)) {
+		if (is_tolerated(k, n)) {
+			wrong_kind(l, k, n, config_warning);
+			return 0;
+		}
+		wrong_kind(l, k, n, config_error);
 		return -1;
 	}
 	if (n->kind == DOC_INTEGER && (k->types & TYPE_INTEGER) &&
@@ -407,7 +433,7 @@ value_duration(struct loader *l, const struct doc_node *n, uint64_t *out)
 			return -1;
 		}
 	}
-	if (isfinite(seconds) && seconds >= 0 && seconds <= 31 * 86400.0) {
+	if (isfinite(seconds) && seconds >= 0 && seconds <= MAX_DURATION) {
 		*out = (uint64_t)(seconds * 1e9 + 0.5);
 		return 0;
 	}
@@ -435,6 +461,50 @@ value_truth(const struct doc_node *n)
 		break;
 	}
 	return doc_count(n) > 0;
+}
+
+int
+text_python_int(const char *s, int64_t *out)
+{
+	char digits[24];
+	const char *error;
+	size_t n;
+
+	n = 0;
+	s += strspn(s, " \t\n\r\v\f");
+	if (*s == '+' || *s == '-')
+		digits[n++] = *s++;
+	for (; *s != '\0' && strchr(" \t\n\r\v\f", *s) == NULL; s++) {
+		/* Single ones, between digits. */
+		if (*s == '_' && isdigit((unsigned char)s[-1]) &&
+		    isdigit((unsigned char)s[1]))
+			continue;
+		if (!isdigit((unsigned char)*s) || n == sizeof(digits) - 1)
+			return -1;
+		digits[n++] = *s;
+	}
+	digits[n] = '\0';
+	*out =
+	    strtonum(digits + (digits[0] == '+'), INT64_MIN, INT64_MAX, &error);
+	return error == NULL && s[strspn(s, " \t\n\r\v\f")] == '\0' ? 0 : -1;
+}
+
+int
+value_python_int(const struct doc_node *n, int64_t *out)
+{
+	if (n->kind == DOC_BOOL)
+		*out = n->value.boolean;
+	else if (n->kind == DOC_INTEGER)
+		*out = n->value.integer;
+	else if (n->kind == DOC_STRING)
+		return text_python_int(n->text, out);
+	else if (n->kind != DOC_REAL || !isfinite(n->value.real))
+		return -1;
+	else if (fabs(n->value.real) < 9e18)
+		*out = (int64_t)n->value.real;
+	else
+		*out = n->value.real > 0 ? INT64_MAX : INT64_MIN;
+	return 0;
 }
 
 int
@@ -486,9 +556,7 @@ void
 set_truth(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
-	if (n->kind != DOC_BOOL)
-		config_warning(
-		    l, n, "want true or false, got %s", doc_kind_name(n->kind));
+	(void)l;
 	*(int *)at(k, target) = value_truth(n);
 }
 

@@ -8,6 +8,8 @@
 
 /* `verifier`: pymanager's classes, two built in, all others in Python. */
 
+#define MAX_CLASS 1024 /* bytes of MODULE.CLASS */
+
 /* Is the type one of our own, under any name that its module ever had? */
 static int
 builtin(const char *type, const char *class, const char *module)
@@ -112,6 +114,11 @@ custom(struct loader *l, struct verify_config *v, const char *name,
 		    doc_show(type->text, shown, sizeof(shown)), name);
 		return;
 	}
+	if (type->size > MAX_CLASS) {
+		config_error(
+		    l, type, "a name of more than %d bytes", MAX_CLASS);
+		return;
+	}
 	v->kind = VERIFY_CUSTOM;
 	/* It has its own idea of time. */
 	v->timeout = 0;
@@ -139,6 +146,26 @@ http_ok(struct loader *l, struct verify_config *v, const struct doc_node *n,
 		config_error(l, n, "the verifier has no url");
 	else if (verify_check_url(l, doc_get(arguments, "url"), v->url) == 0)
 		verify_check_size(l, v, n);
+}
+
+/* None is for ever, and what is longer than we count is as good as that. */
+void
+set_patience(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	uint64_t *timeout;
+
+	timeout = (uint64_t *)(void *)((char *)target + k->offset);
+	if (n->kind == DOC_NULL)
+		*timeout = 0;
+	else if ((n->kind == DOC_INTEGER && n->value.integer > MAX_DURATION) ||
+	    (n->kind == DOC_REAL && n->value.real > MAX_DURATION)) {
+		config_warning(l, n,
+		    "want a duration of 0 to 31 days, got %s: no limit",
+		    n->text);
+		*timeout = 0;
+	} else
+		set_duration(l, k, target, n);
 }
 
 static void

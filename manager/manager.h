@@ -361,6 +361,14 @@ int blob_read_global(const void *, size_t);
 /* One message of the state of the world; 0 or -1. */
 int world_message(struct imsg *);
 
+/* ---- environment_file.c --------------------------------------------- */
+
+/*
+ * What a shell runs, with the words of muster-exec (at this path) as its
+ * positional parameters; from malloc.
+ */
+char *environment_file_script(const char *name, const char *program);
+
 /* ---- stage.c: the sealed table -------------------------------------- */
 
 /* Gives all entries their numbers; sends them unless this is a crash. */

@@ -261,6 +261,25 @@ spawn_again_later(struct process *p)
 	process_timer(p, delay < SPAWN_PAUSE ? SPAWN_PAUSE : delay);
 }
 
+/* The class of exception that Python makes of an errno. */
+static const char *
+python_error(int error)
+{
+	switch (error) {
+	case ENOENT:
+		return "FileNotFoundError";
+	case EACCES:
+	case EPERM:
+		return "PermissionError";
+	case ENOTDIR:
+		return "NotADirectoryError";
+	case EISDIR:
+		return "IsADirectoryError";
+	default:
+		return "OSError";
+	}
+}
+
 static void
 spawn_failed(struct process *p)
 {
@@ -304,18 +323,19 @@ spawn_failed(struct process *p)
 	    (c->working_directory != NULL ? c->working_directory :
 					    mgr.snapshot->directory) :
 	    p->stage == STAGE_ENVIRONMENT_FILE ? c->environment_file :
-	    p->stage == STAGE_LOGFILE          ? c->out.path :
-	    p->stage == STAGE_USER             ? c->user :
-	    c->shell                           ? c->shell_program :
-	    c->words.count > 0                 ? c->words.list[0].source :
-						 c->command_line;
+	    p->stage == STAGE_LOGFILE && c->out.path != NULL ? c->out.path :
+	    p->stage == STAGE_LOGFILE                        ? c->err.path :
+	    p->stage == STAGE_USER                           ? c->user :
+	    c->shell           ? c->shell_program :
+	    c->words.count > 0 ? c->words.list[0].source :
+				 c->command_line;
 	(void)snprintf(text, sizeof(text), "%s: [Errno %d] %s: '%s'%s%s%s",
-	    p->error == ENOENT      ? "FileNotFoundError" :
-		p->error == EACCES  ? "PermissionError" :
-		p->error == ENOTDIR ? "NotADirectoryError" :
-				      "OSError",
-	    p->error, strerrordesc_np(p->error), what != NULL ? what : "",
-	    p->stage == STAGE_EXEC ? "" : " (",
+	    python_error(p->error), p->error,
+	    p->error == ECANCELED ? "It has ended its shell" :
+		p->error == ELOOP && p->stage == STAGE_LOGFILE ?
+				    "A symbolic link, which is not followed" :
+				    strerrordesc_np(p->error),
+	    what != NULL ? what : "", p->stage == STAGE_EXEC ? "" : " (",
 	    p->stage == STAGE_EXEC      ? "" :
 		p->stage <= STAGE_ENTRY ? stages[p->stage] :
 					  "?",

@@ -25,16 +25,6 @@ static uint32_t nentries;
 static uint32_t room;
 static int sending;
 
-/*
- * The shell sources the file and becomes muster-exec, which changes the
- * directory and executes the program; -e says that the file is not readable
- * (dash would exit and bash would go on).
- */
-static const char source_script[] =
-    "f=$1 x=$2; shift 2; "
-    "if [ -f \"$f\" ] && [ -r \"$f\" ] || [ -p \"$f\" ]; then "
-    ". \"$f\"; exec \"$x\" \"$@\"; fi; exec \"$x\" -e \"$f\" \"$@\"";
-
 static void
 send_pieces(enum entry_kind kind, const struct wire *w)
 {
@@ -173,6 +163,7 @@ put_words(struct wire *w, const struct job_config *c)
 {
 	char path[4200];
 	uint32_t n;
+	char *script;
 
 	n = c->shell ? 3 : (uint32_t)c->words.count;
 	if (c->environment_file == NULL) {
@@ -180,19 +171,15 @@ put_words(struct wire *w, const struct job_config *c)
 		put_command(w, c);
 		return;
 	}
-	wire_put_u32(w, n + 8);
+	wire_put_u32(w, n + 6);
 	put_text_word(w, c->environment_shell);
 	put_text_word(w, "-c");
-	put_text_word(w, source_script);
-	put_text_word(w, "muster");
-	/* Without a slash a shell would look for it in PATH. */
-	(void)snprintf(path, sizeof(path), "%s%s",
-	    strchr(c->environment_file, '/') == NULL ? "./" : "",
-	    c->environment_file);
-	put_text_word(w, path);
 	(void)snprintf(
 	    path, sizeof(path), "%s/muster-exec", mgr.snapshot->libexec);
-	put_text_word(w, path);
+	script = environment_file_script(c->environment_file, path);
+	put_text_word(w, script);
+	free(script);
+	put_text_word(w, c->environment_shell);
 	put_special_word(w, SEGMENT_REPORT_FD);
 	put_text_word(w,
 	    c->working_directory != NULL ? c->working_directory :
@@ -442,6 +429,7 @@ stage_custom(const struct job_config *c, const struct verify_config *v)
 	char messages[8];
 	struct wire w;
 	uint32_t entry;
+	size_t i;
 
 	(void)snprintf(
 	    path, sizeof(path), "%s/verify-adapter", mgr.snapshot->libexec);
@@ -454,7 +442,7 @@ stage_custom(const struct job_config *c, const struct verify_config *v)
 	put_identity(&w, c);
 	wire_put_str(&w, mgr.snapshot->directory);
 	wire_put_str(&w, mgr.snapshot->directory);
-	wire_put_u32(&w, 8);
+	wire_put_u32(&w, 7 + (uint32_t)c->words.count);
 	put_text_word(&w, "python3");
 	put_text_word(&w, path);
 	put_special_word(&w, SEGMENT_PID_OF);
@@ -462,7 +450,8 @@ stage_custom(const struct job_config *c, const struct verify_config *v)
 	put_text_word(&w, v->class_name);
 	put_text_word(&w, v->arguments == NULL ? "{}" : v->arguments);
 	put_text_word(&w, messages);
-	put_text_word(&w, c->command_line);
+	for (i = 0; i < c->words.count; i++)
+		put_word(&w, &c->words.list[i]);
 	put_environment(&w, c);
 	put_probe_tail(&w, 1);
 	entry = stage_add(ENTRY_SPEC, &w, &blame);
@@ -593,7 +582,9 @@ stage_blame(struct config_report *report, uint32_t entry, uint8_t stage,
 		return;
 	}
 	b = &blames[entry];
-	code = stage == STAGE_SOCKET ? EXIT_NOT_FOUND : EXIT_SETUP;
+	code = stage == STAGE_SOCKET || stage == STAGE_LOGFILE ?
+	    EXIT_NOT_FOUND :
+	    EXIT_SETUP;
 	if (stage == STAGE_SOCKET && b->value == NULL)
 		config_problem_add(report, 1, code, b->at,
 		    "%s: cannot listen on %s port %u: %s", b->key,
@@ -602,6 +593,10 @@ stage_blame(struct config_report *report, uint32_t entry, uint8_t stage,
 	else if (stage == STAGE_SOCKET)
 		config_problem_add(report, 1, code, b->at,
 		    "%s: cannot listen on %s: %s", b->key, b->value,
+		    strerrordesc_np(error));
+	else if (stage == STAGE_LOGFILE)
+		config_problem_add(report, 1, code, b->at,
+		    "%s: cannot open %s: %s", b->key, b->value,
 		    strerrordesc_np(error));
 	else if (stage == STAGE_TLS_MODE)
 		config_problem_add(report, error, code, b->at,
@@ -623,8 +618,8 @@ stage_blame(struct config_report *report, uint32_t entry, uint8_t stage,
 			error == ENOENT ? "no such user or group" :
 					  strerrordesc_np(error));
 	else
-		config_problem_add(report, 1, code, b->at, "%s%s%s%s: %s",
+		config_problem_add(report, 1, code, b->at, "%s%s%s%s%s: %s",
 		    b->job == NULL ? "" : b->job, b->job == NULL ? "" : ": ",
-		    b->key, b->value == NULL ? "" : b->value,
-		    strerrordesc_np(error));
+		    b->key, b->value == NULL ? "" : ": ",
+		    b->value == NULL ? "" : b->value, strerrordesc_np(error));
 }

@@ -48,45 +48,61 @@ own_stream(const char *path)
 	return strcmp(path, "/dev/stderr") == 0 ? STDERR_FILENO : -1;
 }
 
+/* A descriptor of what its path names, or -1. */
+static int
+open_path(const struct table *t, const struct entry *e,
+    const struct file_entry *file, struct stat *st)
+{
+	const int flags = O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY;
+	int own;
+	int fd;
+
+	if (cred_enter(&t->creds[e->cred]) == -1)
+		return -1;
+	own = own_stream(file->path);
+	if (own != -1)
+		fd = memfd_reopen(own, flags);
+	else
+		fd = open(file->path, flags | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+		    (mode_t)file->mode);
+	cred_leave(&t->creds[e->cred]);
+	if (fd == -1)
+		return -1;
+	if (fstat(fd, st) == 0 && !S_ISDIR(st->st_mode) &&
+	    !S_ISBLK(st->st_mode))
+		return fd;
+	(void)close(fd);
+	errno = EINVAL;
+	return -1;
+}
+
 /* Opens (anew) and tells the relay; 0 or -1. */
 static int
 open_entry(const struct table *t, struct entry *e, int truncated)
 {
-	const int flags = O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY;
 	struct file_entry file;
 	struct stat st;
-	int own;
+	int error;
 	int fd;
 
-	if (file_read(e, &file) == -1 || cred_enter(&t->creds[e->cred]) == -1)
+	if (file_read(e, &file) == -1)
 		return -1;
-	own = own_stream(file.path);
-	if (own != -1)
-		fd = memfd_reopen(own, flags);
-	else
-		fd = open(file.path, flags | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
-		    (mode_t)file.mode);
-	cred_leave(&t->creds[e->cred]);
+	fd = open_path(t, e, &file, &st);
 	if (fd == -1)
 		return -1;
-	if (fstat(fd, &st) == -1)
-		goto fail;
-	errno = EINVAL;
-	if (S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode))
-		goto fail;
-	truncated = truncated && own == -1 && S_ISREG(st.st_mode);
-	if (truncated && ftruncate(fd, 0) == -1)
-		goto fail;
+	truncated =
+	    truncated && own_stream(file.path) == -1 && S_ISREG(st.st_mode);
+	if (truncated && ftruncate(fd, 0) == -1) {
+		error = errno;
+		(void)close(fd);
+		errno = error;
+		return -1;
+	}
 	if (e->fd != -1)
 		(void)close(e->fd);
 	e->fd = fd;
 	send_sink(e, truncated || st.st_size == 0 ? SINK_FRESH : 0);
 	return 0;
-fail:
-	truncated = errno;
-	(void)close(fd);
-	errno = truncated;
-	return -1;
 }
 
 int
@@ -124,6 +140,34 @@ logfile_sink(uint32_t entry)
 	return e == NULL || e->fd == -1 ? NO_ENTRY : e->sink;
 }
 
+/* Is it that of -l? */
+static int
+is_own(const struct entry *e, struct file_entry *file)
+{
+	return e->kind == ENTRY_LOGFILE && !(e->flags & ENTRY_IS_USED) &&
+	    file_read(e, file) == 0 && file->path[0] != '\0';
+}
+
+int
+logfile_check(const struct table *t, uint32_t *entry)
+{
+	struct file_entry file;
+	struct stat st;
+	uint32_t i;
+	int fd;
+
+	for (i = 0; i < t->count; i++) {
+		if (!is_own(&t->entries[i], &file))
+			continue;
+		fd = open_path(t, &t->entries[i], &file, &st);
+		*entry = i;
+		if (fd == -1)
+			return errno;
+		(void)close(fd);
+	}
+	return 0;
+}
+
 void
 logfile_seal(struct table *t, const struct table *old)
 {
@@ -142,8 +186,7 @@ logfile_seal(struct table *t, const struct table *old)
 			e->sink = old->entries[j].sink;
 			e->user = old->entries[j].user;
 			e->flags |= old->entries[j].flags & ENTRY_IS_SHARED;
-		} else if (!(e->flags & ENTRY_IS_USED) &&
-		    file_read(e, &file) == 0 && file.path[0] != '\0') {
+		} else if (is_own(e, &file)) {
 			e->sink = LOGFILE_OWN;
 			if (open_entry(t, e, 1) == -1)
 				log_warn("log file");

@@ -470,9 +470,13 @@ first_snapshot(int config)
 	if (fstat(config, &st) == -1)
 		fatal("%s", instance.file);
 	memfd = snapshot_make(config, 0, &st);
-	(void)close(config);
-	if (memfd == -1)
+	if (memfd == -1) {
+		(void)printf("Error while loading file %s: %s.\n",
+		    instance.file, strerrordesc_np(errno));
+		(void)fflush(stdout);
 		_exit(2);
+	}
+	(void)close(config);
 	snapshot_set(0, memfd);
 }
 

@@ -587,6 +587,8 @@ size_t cgroup_members(uint32_t process, pid_t *, size_t max);
 int logfile_use(const struct slot *, uint32_t entry);
 /* Its number at the relay; NO_ENTRY: none. */
 uint32_t logfile_sink(uint32_t entry);
+/* Can that of -l be opened? 0, or an errno and the entry; nothing is cut. */
+int logfile_check(const struct table *, uint32_t *entry);
 /* A table was sealed: takes over what stays; opens the -l file. */
 void logfile_seal(struct table *, const struct table *old);
 void logfile_reopen(void); /* all, after a rotation */

@@ -91,7 +91,7 @@ warn(void)
 	}
 }
 
-/* The last step: sockets are bound; under -n nothing is touched. */
+/* The last step: sockets and the log; under -n nothing is touched. */
 static void
 bind_sockets(void)
 {
@@ -102,6 +102,11 @@ bind_sockets(void)
 	if (options['n'] != NULL) {
 		(void)message();
 		send_wire(sealing, IMSG_SEALED, 0, -1);
+		return;
+	}
+	error = logfile_check(parent.staged, &entry);
+	if (error != 0) {
+		refuse(entry, STAGE_LOGFILE, error);
 		return;
 	}
 	error = socket_bind_all(parent.staged, parent.table, &entry);
@@ -216,6 +221,7 @@ seal_rollback(void)
 int
 reload_begin(uint32_t id)
 {
+	const char *text;
 	struct stat st;
 	int error;
 	int memfd;
@@ -230,10 +236,12 @@ reload_begin(uint32_t id)
 	if (fd == -1)
 		error = errno;
 	memfd = snapshot_make(fd, error, &st);
+	error = errno;
 	if (fd != -1)
 		(void)close(fd);
 	if (memfd == -1) {
-		reload_answer(2, "no memory", 9);
+		text = strerrordesc_np(error);
+		reload_answer(2, text, strlen(text));
 		return 0;
 	}
 	snapshot_set(1, memfd);

@@ -219,10 +219,11 @@ snapshot_make(int fd, int error, const struct stat *st)
 	wire_free(&w);
 	return memfd;
 fail:
-	log_warn("cannot make the snapshot");
+	error = errno;
 	wire_free(&w);
 	if (memfd != -1)
 		(void)close(memfd);
+	errno = error;
 	return -1;
 }
 

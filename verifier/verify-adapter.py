@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs one of pymanager's custom verifier classes, unchanged.
 
-    verify-adapter PID MODULE CLASS ARGUMENTS MESSAGES COMMAND
+    verify-adapter PID MODULE CLASS ARGUMENTS MESSAGES COMMAND [ARGUMENT ...]
 
 Started by musterd as the user of the process that is to be verified, in
 musterd's own directory.  ARGUMENTS is a JSON object, MESSAGES a number:
@@ -37,12 +37,11 @@ class TerminatedException(Exception):
 class Process:
     """What a verifier's run() gets: the methods of pymanager's process."""
 
-    def __init__(self, pid, command, messages):
+    def __init__(self, pid, words):
         self._pid = pid
         self._code = None
-        self._told = not messages & EXIT
-        self.cmdString = command
-        self.commandLine = command
+        self.cmdString = " ".join(words)
+        self.commandLine = words
 
     def _look(self, timeout):
         """Waits at most so long (None: for ever) for the end."""
@@ -66,7 +65,7 @@ class Process:
         """Waits for the end; the code, or subprocess.TimeoutExpired."""
         code = self._look(timeout)
         if code is None:
-            raise subprocess.TimeoutExpired(self.cmdString, timeout)
+            raise subprocess.TimeoutExpired(self.commandLine, timeout)
         return code
 
     def code(self, blocking=True, timeout=None):
@@ -78,7 +77,7 @@ class Process:
         if self.poll() is not None:
             raise TerminatedException(
                 "Process is not running.\nCommand line for process: %s\n"
-                "Exit code: %s" % (self.cmdString, self._code))
+                "Exit code: %s" % (self.commandLine, self._code))
         return self._pid
 
     def write(self, data):
@@ -140,11 +139,87 @@ def make_verifier(messages):
     return Verifier
 
 
+def make_exited(base):
+    """pymanager's ExitedVerifier, for classes that inherit from it."""
+
+    class ExitedVerifier(base):
+        """Passes if the process ends in time, with the code."""
+
+        def __init__(self, timeout=30, expect_code=0, **_):
+            self.timeout = timeout
+            self.expect_code = expect_code
+
+        def run(self, proc):
+            """Waits for the end."""
+            try:
+                code = proc.wait(self.timeout)
+            except subprocess.TimeoutExpired:
+                self.log_fail("Process did not exit in given timeframe %ss"
+                              % (self.timeout,))
+                return False
+            if code != self.expect_code:
+                self.log_fail("Expected exit code %s, got %s"
+                              % (self.expect_code, code))
+            return code == self.expect_code
+
+    return ExitedVerifier
+
+
+def make_http(base):
+    """pymanager's HttpOkVerifier, for classes that inherit from it."""
+
+    class HttpOkVerifier(base):
+        """Passes if a URL answers with 2xx."""
+
+        def __init__(self, url="", timeout=30, interval=1, headers=None, **_):
+            self.url = url
+            self.timeout = timeout
+            self.interval = interval
+            self.headers = headers or {}
+
+        def _attempt(self):
+            error = importlib.import_module("urllib.error")
+            request = importlib.import_module("urllib.request")
+            self.log_verbose("Attempting connection to %s with a timeout of "
+                             "%ss" % (self.url, self.interval))
+            try:
+                with request.urlopen(
+                        request.Request(self.url, headers=self.headers),
+                        timeout=self.interval) as answer:
+                    status = answer.status
+            except error.HTTPError as answer:
+                status = answer.code
+                answer.close()
+            except OSError as why:
+                self.log_fail("Connection error: %s" % (why,))
+                return False
+            if not 200 <= status < 300:
+                self.log_fail("Got status %d from server." % status)
+            return 200 <= status < 300
+
+        def run(self, proc):
+            """Asks, each time `interval` after the last, until `timeout`."""
+            begin = time.monotonic()
+            end = begin + self.timeout
+            while begin < end:
+                if self._attempt():
+                    return True
+                begin += self.interval
+                time.sleep(max(0, min(begin, end) - time.monotonic()))
+                begin = max(begin, time.monotonic())
+            return False
+
+    return HttpOkVerifier
+
+
 def provide_modules(messages):
     """pymanager's own modules, where the original is not installed."""
     verifier = make_verifier(messages)
+    exited = make_exited(verifier)
+    http = make_http(verifier)
     storage = type("Globals", (), {
-        "shutdown": False, "default_shell": True,
+        "shutdown": False, "default_shell": True, "keep_alive": False,
+        "status": "launching processes", "verbose": 0,
         "messages": [name for bit, name in (
             (EXIT, "process.exit"), (FAIL, "verifier.fail"),
             (VERBOSE, "verifier.verbose")) if messages & bit]})
@@ -153,6 +228,11 @@ def provide_modules(messages):
         parent = types.ModuleType(package or "verifier")
         parent.__path__ = []
         parts = {"verifier": {"Verifier": verifier},
+                 "exited_verifier": {"ExitedVerifier": exited},
+                 "http_verifier": {"HttpOkVerifier": http},
+                 "debug": {"debug": lambda message: None,
+                           "verbose": lambda message: None,
+                           "log": lambda message: print(message, flush=True)},
                  "global_storage": {"Globals": storage}}
         for name, members in parts.items():
             full = prefix + name
@@ -164,6 +244,8 @@ def provide_modules(messages):
             setattr(parent, name, module)
         if package and importlib.util.find_spec(package) is None:
             parent.Verifier = verifier
+            parent.ExitedVerifier = exited
+            parent.HttpOkVerifier = http
             sys.modules[package] = parent
     try:
         return importlib.import_module("pymutils.verifier").Verifier
@@ -209,7 +291,7 @@ def find_class(module_name, class_name, base):
 
 def main():
     """See the text of this module."""
-    pid, module, name, arguments, messages, command = sys.argv[1:7]
+    pid, module, name, arguments, messages = sys.argv[1:6]
     messages = int(messages)
     sys.path.insert(0, os.getcwd())
     base = provide_modules(messages)
@@ -218,7 +300,7 @@ def main():
     if found is None:
         print("[ERROR] Missing verifier %s.%s" % (module, name), flush=True)
         return 2
-    process = Process(int(pid), command, messages)
+    process = Process(int(pid), sys.argv[6:])
     try:
         passed = found(**json.loads(arguments)).run(process)
     except (Exception, SystemExit):  # whatever it raises: it has failed

@@ -279,9 +279,9 @@ REJECTED = {
                         'bytes ("64k"), got "100"'),
     "no size": (doc(capture="64kb"), 'got "64kb"'),
     # --- the top ---
-    "port": (top(http={"port": 70000}),
+    "port": (top(http={"port": 70000, "enabled": True}),
              "http.port: want a number 0-65535, got 70000", 1),
-    "port, text": (top(http={"port": "http"}),
+    "port, text": (top(http={"enabled": True, "port": "http"}),
                    'http.port: want a number 0-65535, got string "http"', 1),
     "a foreign address": (top(http={"address": "0.0.0.0", "enabled": True}),
                           "0.0.0.0 is not a loopback address: that wants tls"),
@@ -355,6 +355,23 @@ REJECTED = {
                     "want a path of at most 4095 bytes, got 4096"),
     "an empty environment-file": (doc(environment_file=""),
                                   "want a path, got an empty string"),
+    "a long environment-file": (doc(environment_file="'" * 1024),
+                                "want a path of at most 1023 bytes, got 1024"),
+    "a large environment of a class": (
+        doc({"modules": {"m": {"verifiers": ["V"]}}},
+            command=["x", "y" * 20000],
+            environment={f"V{i}": "x" * 119000 for i in range(8)},
+            verifier={"type": "m.V", "arguments": {"x": "y" * 125000}}),
+        "processes.a: verifier: command, arguments and environment are larger "
+        "than 960 KiB"),
+    "a long name of a class": (
+        doc({"modules": {"m": {"verifiers": ["V" * 1023]}}},
+            verifier={"type": "m." + "V" * 1023}),
+        "processes.a.verifier.type: a name of more than 1024 bytes"),
+    "much that is allowed": (
+        top(http={"allow-hosts": ["h" * 20000] * 3}),
+        "http: allow-hosts, allow-origins, allow-users and allow-groups are "
+        "larger than 48 KiB"),
     "a variable without =": (doc(environment=["A"]), "want NAME=VALUE"),
     "a variable without a name": (doc(environment=["=A"]), "want NAME=VALUE"),
     "= in a name": (doc(environment={"A=B": 1}),
@@ -554,7 +571,48 @@ WARNINGS = {
         top(graceful_time=value), "graceful-time: invalid graceful_time "
         f"'{shown}', must be a positive number.")
        for value, shown in ((-1, "-1"), ("soon", "soon"), (None, "null"),
-                            ([], "list"), (True, "true"))},
+                            ([], "list"), ("1__0", "1__0"))},
+    # What pymanager takes, though it is hardly meant.
+    **{f"graceful_time {value!r}": (
+        top(graceful_time=value), "graceful-time: want a duration of 0 to 31 "
+        f"days, got {shown}: {seconds} s")
+       for value, shown, seconds in (
+           (True, "true", 1), (" 3 ", " 3 ", 3), ("1_0", "1_0", 10),
+           (10000000, "10000000", 2678400), (-0.5, "-0.5", 0))},
+    **{f"default_shell {value!r}": (
+        top(default_shell=value), "default-shell: want true or false or a "
+        f"string, got {shown}")
+       for value, shown in ((None, "null"), (1, "integer 1"))},
+    "shell": (doc(shell=1), "shell: want true or false or a string, got "
+              "integer 1"),
+    "suppress-output": (doc(suppress_output=None), "suppress-output: want "
+                        "true or false, got null"),
+    "no working-directory": (doc(working_directory=None),
+                             "working-directory: want a string, got null"),
+    "no arguments": ({"processes": {"a": {"executable": "true",
+                                          "arguments": ""}}},
+                     'arguments: want a list of strings, got string ""'),
+    "one letter": ({"processes": {"a": {"executable": "true",
+                                        "arguments": "y"}}},
+                   'arguments: want a list of strings, got string "y"'),
+    "port that is not used": (
+        top(http={"port": "none", "enabled": False}),
+        'http.port: want a number 0-65535, got string "none"'),
+    "port of blanks": (top(http={"port": " 80 "}), "http.port: want a number "
+                       '0-65535, got string " 80 "'),
+    "port with a fraction": (top(http={"port": 80.0}), "http.port: want a "
+                             "number 0-65535, got 80.0"),
+    "no timeout": (doc(verifier={"type": "pymutils.ExitedVerifier",
+                                 "arguments": {"timeout": None}}),
+                   "arguments.timeout: want a duration"),
+    "a long timeout": (doc(verifier={"type": "pymutils.ExitedVerifier",
+                                     "arguments": {"timeout": 1e9}}),
+                       "timeout: want a duration of 0 to 31 days, got "
+                       "1000000000.0: no limit"),
+    "no headers": (doc(autostart=False, verifier={
+        "type": "pymutils.HttpOkVerifier", "arguments": {
+            "url": "http://localhost", "headers": None}}),
+                   "arguments.headers: want a mapping, got null"),
 }
 
 # Not YAML, not JSON: (file, bytes, line:column and text)

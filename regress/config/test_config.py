@@ -150,6 +150,13 @@ def test_unreadable(check, tmp_path, kind, reason):
         assert result.code == 2
 
 
+def test_a_file_that_cannot_be_read_to_its_end(check):
+    result = check(None, name="/proc/self/mem")
+    assert (result.code, result.stdout, result.stderr) == (
+        2, "Error while loading file /proc/self/mem: Input/output error.\n",
+        "")
+
+
 def test_no_permission(as_user):
     with harness.Musterd({"processes": {}}, user=as_user, strict=False,
                          http=False) as m:
@@ -210,6 +217,17 @@ def test_set_up_fails(check):
 
 
 # --- pymanager's quirks ---
+
+
+@pytest.mark.parametrize("token", ["hunter2", 31337, ["hunter2"],
+                                   {"hunter2": "31337"}, "SHA256:hunter2"])
+def test_tokens_are_never_shown(check, tmp_path, token):
+    (tmp_path / "tokens.json").write_text(json.dumps(
+        {"ci": {"role": "read", "token": token}}))
+    result = check(json.dumps(cases.top(http={"tokens": "tokens.json"})))
+    assert result.code == 5
+    assert "ci.token: want " in result.stdout
+    assert "hunter2" not in result.stdout and "31337" not in result.stdout
 
 
 def test_q1_nothing_to_do_ends_at_once(check):

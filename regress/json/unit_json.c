@@ -47,7 +47,8 @@ test_escapes(void **state)
 	(void)state;
 	json_begin(&j);
 	json_text(&j, "\"\\\b\f\n\r\t\x01/\x7f\xc3\xa9\xf0\x9f\x98\x80");
-	expect("\"\\\"\\\\\\b\\f\\n\\r\\t\\u0001/\x7f\\u00e9\\ud83d\\ude00\"");
+	expect(
+	    "\"\\\"\\\\\\b\\f\\n\\r\\t\\u0001/\\u007f\\u00e9\\ud83d\\ude00\"");
 }
 
 static void

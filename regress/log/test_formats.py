@@ -212,4 +212,4 @@ def test_journal_gets_the_levels_of_guard_and_parent(musterd, tmp_path):
         harness.kill(m.parent())
         m.wait()
     assert (tmp_path / "err").read_text().startswith(
-        "<3>musterd: musterd: the parent was ended by signal 9")
+        "<3>musterd: the parent was ended by signal 9")

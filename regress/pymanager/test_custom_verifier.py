@@ -7,7 +7,7 @@ import time
 import pytest
 
 import harness
-from harness import job, python, sh
+from harness import PYTHON, job, python, sh
 
 KEEP = {"keep_alive": True, "graceful_time": 1}
 SLEEP = job("sleep", "4000")
@@ -115,6 +115,71 @@ def test_ways_to_the_base_class(mine, head):
 
 
 # --- the process that it is given ---
+
+
+EXITED = "class Mine(ExitedVerifier):\n    pass\n"
+FROM = ["from pymutils.exited_verifier import ExitedVerifier\n",
+        "from pymutils import ExitedVerifier\n",
+        "from exited_verifier import ExitedVerifier\n"]
+
+
+@pytest.mark.parametrize("head", FROM)
+@pytest.mark.parametrize("arguments, text", [
+    ({}, "Expected exit code 0, got 3"), ({"expect_code": 3}, None),
+    ({"expect_code": 3, "timeout": 0.01, "more": 1},
+     "Process did not exit in given timeframe 0.01s")])
+def test_class_made_of_the_exited_class(mine, head, arguments, text):
+    m = mine({"checks.py": head + EXITED}, sh(
+        "exec sleep 4000" if "timeout" in arguments else "exit 3"), arguments,
+        messages="verifier.fail")
+    assert launches(m) == (text is None)
+    assert ("Verifier fail:" in m.stdout_text()) == (text is not None)
+    assert (text or "") in m.stdout_text()
+
+
+def test_class_made_of_the_http_class(mine):
+    """It asks again after the interval, until there is a 2xx."""
+    answers = "import http.server as s\nn = 0\n" \
+        "class H(s.BaseHTTPRequestHandler):\n" \
+        "    def do_GET(self):\n        global n\n        n += 1\n" \
+        "        self.send_response(299 if n == 3 else 404)\n" \
+        "        self.end_headers()\n        print(self.headers['X'])\n" \
+        "s.HTTPServer(('127.0.0.1', %d), H).serve_forever()\n"
+    port = harness.free_port()
+    m = mine({"checks.py": "from pymutils.http_verifier import HttpOkVerifier"
+              "\nclass Mine(HttpOkVerifier):\n    pass\n"},
+             job(PYTHON, "-uc", answers % port), {
+                 "url": f"http://127.0.0.1:{port}/", "interval": 0.2,
+                 "headers": {"X": "mine"}}, messages="verifier.verbose")
+    assert launches(m, 35)
+    said = m.stdout_text()
+    assert said.count("Verifier fail: Got status 404 from server.\n") == 2
+    assert f"Verifier: Attempting connection to http://127.0.0.1:{port}/ " \
+        "with a timeout of 0.2s\n" in said
+    assert said.count("mine\n") == 3
+
+
+def test_class_made_of_the_http_class_gives_up(mine):
+    port = harness.free_port()
+    m = mine({"checks.py": "from pymutils import HttpOkVerifier\n"
+              "class Mine(HttpOkVerifier):\n    pass\n"}, SLEEP, {
+                  "url": f"http://127.0.0.1:{port}/", "interval": 0.1,
+                  "timeout": 0.3}, messages="verifier.fail")
+    assert not launches(m)
+    assert "Verifier fail: Connection error: " in m.stdout_text()
+
+
+def test_what_else_pymanager_has(mine):
+    m = mine({"checks.py": run(
+        "debug('hidden'); verbose('hidden'); log('seen')\n"
+        "print(Globals.status, proc.commandLine, proc.cmdString, flush=True)\n"
+        "return True", HEAD + "from pymutils.debug import debug, log, verbose\n"
+        "from pymutils.global_storage import Globals\n")},
+        sh("exec sleep $0", "40 00"))
+    assert launches(m)
+    assert "\nseen\nlaunching processes ['sh', '-c', 'exec sleep $0', '40 00']" \
+        " sh -c exec sleep $0 40 00\n" in m.stdout_text()
+    assert "hidden" not in m.stdout_text()
 
 
 def test_pid(mine):

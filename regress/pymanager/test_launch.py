@@ -206,6 +206,45 @@ def test_directory_is_missing(musterd):
         f" file or directory: '{m.dir}/nowhere'" in m.stdout_text()
 
 
+@pytest.mark.parametrize("path, error", [
+    ("/", "IsADirectoryError: [Errno 21] Is a directory: '/'"),
+    ("/dev/null/x", "NotADirectoryError: [Errno 20] Not a directory: "),
+    ("link", "OSError: [Errno 40] A symbolic link, which is not followed: ")])
+def test_output_file_is_no_file(musterd, path, error):
+    m = harness.Musterd({"processes": {"a": job(
+        "true", options={"redirect_output": path})}})
+    (m.dir / "link").symlink_to("file")
+    with m:
+        assert m.wait() == 5
+        assert f"could not set up processes: {error}" in m.stdout_text()
+
+
+@pytest.mark.parametrize("process, said", [
+    ({"executable": "echo", "arguments": "x"}, "x"),
+    ({"executable": "echo", "arguments": ""}, ""),
+    (sh("echo $PWD", options={"working_directory": None}), None),
+    (sh("echo up", verifier={**EXITED, "arguments": {"timeout": None}}), "up"),
+    (sh("echo up", verifier={**EXITED, "arguments": {"timeout": 1e9}}), "up")])
+@pytest.mark.parametrize("top", [
+    {}, {"default_shell": None}, {"http": {"enabled": 0, "port": None}},
+    {"graceful_time": 10000000}, {"graceful_time": " 3 "}])
+def test_odd_values_that_pymanager_takes(musterd, process, said, top):
+    m = musterd({**EXITS, **top, "processes": {"a": process}},
+                http="http" not in top)
+    assert m.wait() == 0
+    assert lines(m)[-1] == (str(m.dir) if said is None else said)
+    assert "[WARNING] " in m.stdout_text() or not top
+
+
+def test_port_as_python_reads_it(musterd):
+    port = harness.free_port()
+    m = musterd({**KEEP, "http": {"enabled": True, "port": f" {port}\n"},
+                 "processes": {"a": sh("echo up")}})
+    m.wait_text("^up$")
+    with socket.create_connection(("127.0.0.1", port)):
+        pass
+
+
 def test_output_file_cannot_be_opened(musterd):
     m = musterd({"processes": {"a": job(
         "true", options={"redirect_output": "nowhere/x"})}})

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import signal
 import threading
 import time
@@ -181,6 +182,35 @@ def test_logfile(way):
     assert "$ sh -c echo a" in lines(m) and "a" in lines(m)
     if way == "both":
         assert not (m.dir / "other.log").exists()
+
+
+@pytest.mark.parametrize("way", ["-l", "key"])
+@pytest.mark.parametrize("path, why", [
+    ("nowhere/own.log", "No such file or directory"), ("/", "Is a directory"),
+    ("link", "Too many levels of symbolic links")])
+def test_logfile_that_cannot_be_opened(way, path, why):
+    """Told before anything is started."""
+    m = harness.Musterd({**({"logfile": path} if way == "key" else {}),
+                         "processes": {"a": sh("touch started")}},
+                        *(["-l", path] if way == "-l" else []))
+    (m.dir / "link").symlink_to("file")
+    with m:
+        assert m.wait() == 1
+        assert re.fullmatch(r"\[ERROR\] logfile: cannot open "
+                            rf".*{path}: {why}\n", m.stdout_text())
+        assert not (m.dir / "started").exists()
+
+
+def test_a_log_stays_when_the_start_fails(musterd):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        m = harness.Musterd({"processes": {}, "http": {
+            "port": taken.getsockname()[1]}}, "-l", "own.log")
+        (m.dir / "own.log").write_text("old\n")
+        with m:
+            assert m.wait() == 1
+            assert (m.dir / "own.log").read_text() == "old\n"
 
 
 # --- completeness ---
