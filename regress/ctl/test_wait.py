@@ -10,6 +10,17 @@ import harness
 from fakemusterd import exited, process, verifier
 
 
+def asked(fake, seconds, change):
+    """Something happens so long after somebody has asked how it is."""
+    before = len(fake.requests)
+
+    def run():
+        harness.wait_for("a question", lambda: len(fake.requests) > before)
+        time.sleep(seconds)
+        change()
+    threading.Thread(target=run).start()
+
+
 def test_ready(ctl, fake):
     r = ctl("wait")
     assert (r.returncode, r.stdout, r.stderr) == (0, "", "")
@@ -18,8 +29,8 @@ def test_ready(ctl, fake):
 
 def test_not_ready_yet(ctl, fake):
     fake.ready = "default.web: starting: http 503"
-    threading.Timer(0.5, setattr, [fake, "ready", True]).start()
     start = time.monotonic()
+    threading.Timer(0.5, setattr, [fake, "ready", True]).start()
     assert ctl("wait").returncode == 0
     assert time.monotonic() - start >= 0.5
 
@@ -65,7 +76,7 @@ def test_never_ready(ctl, fake):
 
 def test_musterd_ends(ctl, fake):
     fake.ready = "nothing"
-    threading.Timer(0.3, fake.close).start()
+    asked(fake, 0.3, fake.close)
     r = ctl("wait")
     assert (r.returncode, r.stderr) == (1, "musterctl: musterd has ended\n")
 
@@ -84,8 +95,7 @@ def test_httpd_is_replaced(ctl, fake):
 
 
 def after(seconds, fake, index=0, **changes):
-    threading.Timer(seconds, lambda: fake.processes[index].update(changes)
-                    ).start()
+    asked(fake, seconds, lambda: fake.processes[index].update(changes))
 
 
 @pytest.mark.parametrize("args, before, then", [
@@ -179,7 +189,7 @@ def test_exit_of_what_never_started(ctl, fake):
     ("stopped", 0), ("running", 1), ("verified", 1), ("exit", 69)])
 def test_musterd_ends_meanwhile(ctl, fake, wanted, code):
     fake.processes[0].update(state="stopping", verified=False)
-    threading.Timer(0.2, fake.close).start()
+    asked(fake, 0.2, fake.close)
     r = ctl("wait", "web", f"--for={wanted}")
     assert r.returncode == code
     assert ("musterd has ended" in r.stderr) == (code != 0)
