@@ -455,8 +455,8 @@ fish_verb(const struct verb *v)
 {
 	const struct option_entry *o;
 
-	(void)printf("complete -c musterctl -n 'not __musterctl_verb' -a %s",
-	    v->name);
+	(void)printf(
+	    "complete -c musterctl -n 'not __musterctl_verb' -a %s", v->name);
 	fish_help(v->help);
 	for (o = option_table; o->name != NULL; o++)
 		if (option_fits(o, v))
