@@ -309,17 +309,23 @@ spawn_failed(struct process *p)
 	    c->shell                           ? c->shell_program :
 	    c->words.count > 0                 ? c->words.list[0].source :
 						 c->command_line;
-	(void)snprintf(text, sizeof(text), "%s: [Errno %d] %s: '%s'%s%s%s",
-	    p->error == ENOENT      ? "FileNotFoundError" :
-		p->error == EACCES  ? "PermissionError" :
-		p->error == ENOTDIR ? "NotADirectoryError" :
-				      "OSError",
-	    p->error, strerrordesc_np(p->error), what != NULL ? what : "",
-	    p->stage == STAGE_EXEC ? "" : " (",
-	    p->stage == STAGE_EXEC      ? "" :
-		p->stage <= STAGE_ENTRY ? stages[p->stage] :
-					  "?",
-	    p->stage == STAGE_EXEC ? "" : ")");
+	if (p->job->hidden)
+		(void)snprintf(text, sizeof(text), "%s: %s",
+		    what != NULL ? what : "", strerrordesc_np(p->error));
+	else
+		(void)snprintf(text, sizeof(text),
+		    "%s: [Errno %d] %s: '%s'%s%s%s",
+		    p->error == ENOENT      ? "FileNotFoundError" :
+			p->error == EACCES  ? "PermissionError" :
+			p->error == ENOTDIR ? "NotADirectoryError" :
+					      "OSError",
+		    p->error, strerrordesc_np(p->error),
+		    what != NULL ? what : "",
+		    p->stage == STAGE_EXEC ? "" : " (",
+		    p->stage == STAGE_EXEC      ? "" :
+			p->stage <= STAGE_ENTRY ? stages[p->stage] :
+						  "?",
+		    p->stage == STAGE_EXEC ? "" : ")");
 	launch_process_failed(p, text);
 	request_process_settled(p, -1, text);
 }
