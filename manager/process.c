@@ -261,8 +261,9 @@ spawn_again_later(struct process *p)
 	process_timer(p, delay < SPAWN_PAUSE ? SPAWN_PAUSE : delay);
 }
 
+/* Why, in pymanager's words; the command of -x is not one of its processes. */
 static void
-spawn_failed(struct process *p)
+spawn_failure(const struct process *p, char *buf, size_t size)
 {
 	static const char *const stages[] = {
 	    [STAGE_NONE] = "spawn",
@@ -284,10 +285,41 @@ spawn_failed(struct process *p)
 	    [STAGE_ENTRY] = "entry",
 	};
 	const struct job_config *c;
-	char text[512];
 	const char *what;
 
 	c = p->job->config;
+	what = p->stage == STAGE_CHDIR ?
+	    (c->working_directory != NULL ? c->working_directory :
+					    mgr.snapshot->directory) :
+	    p->stage == STAGE_ENVIRONMENT_FILE ? c->environment_file :
+	    p->stage == STAGE_LOGFILE          ? c->out.path :
+	    p->stage == STAGE_USER             ? c->user :
+	    c->shell                           ? c->shell_program :
+	    c->words.count > 0                 ? c->words.list[0].source :
+						 c->command_line;
+	if (p->job->hidden)
+		(void)snprintf(buf, size, "%s: %s", what != NULL ? what : "",
+		    strerrordesc_np(p->error));
+	else
+		(void)snprintf(buf, size, "%s: [Errno %d] %s: '%s'%s%s%s",
+		    p->error == ENOENT      ? "FileNotFoundError" :
+			p->error == EACCES  ? "PermissionError" :
+			p->error == ENOTDIR ? "NotADirectoryError" :
+					      "OSError",
+		    p->error, strerrordesc_np(p->error),
+		    what != NULL ? what : "",
+		    p->stage == STAGE_EXEC ? "" : " (",
+		    p->stage == STAGE_EXEC      ? "" :
+			p->stage <= STAGE_ENTRY ? stages[p->stage] :
+						  "?",
+		    p->stage == STAGE_EXEC ? "" : ")");
+}
+
+static void
+spawn_failed(struct process *p)
+{
+	char text[512];
+
 	p->spawning = 0;
 	p->live = 0;
 	/* As a shell says it of a program that cannot be run. */
@@ -300,32 +332,7 @@ spawn_failed(struct process *p)
 		return;
 	}
 	spawn_again_later(p);
-	what = p->stage == STAGE_CHDIR ?
-	    (c->working_directory != NULL ? c->working_directory :
-					    mgr.snapshot->directory) :
-	    p->stage == STAGE_ENVIRONMENT_FILE ? c->environment_file :
-	    p->stage == STAGE_LOGFILE          ? c->out.path :
-	    p->stage == STAGE_USER             ? c->user :
-	    c->shell                           ? c->shell_program :
-	    c->words.count > 0                 ? c->words.list[0].source :
-						 c->command_line;
-	if (p->job->hidden)
-		(void)snprintf(text, sizeof(text), "%s: %s",
-		    what != NULL ? what : "", strerrordesc_np(p->error));
-	else
-		(void)snprintf(text, sizeof(text),
-		    "%s: [Errno %d] %s: '%s'%s%s%s",
-		    p->error == ENOENT      ? "FileNotFoundError" :
-			p->error == EACCES  ? "PermissionError" :
-			p->error == ENOTDIR ? "NotADirectoryError" :
-					      "OSError",
-		    p->error, strerrordesc_np(p->error),
-		    what != NULL ? what : "",
-		    p->stage == STAGE_EXEC ? "" : " (",
-		    p->stage == STAGE_EXEC      ? "" :
-			p->stage <= STAGE_ENTRY ? stages[p->stage] :
-						  "?",
-		    p->stage == STAGE_EXEC ? "" : ")");
+	spawn_failure(p, text, sizeof(text));
 	launch_process_failed(p, text);
 	request_process_settled(p, -1, text);
 }
