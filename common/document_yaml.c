@@ -537,21 +537,38 @@ is_tab(const struct doc_builder *b, const yaml_mark_t *mark)
 	return p < end && *p == '\t';
 }
 
+/* What to do about the complaints that slips in YAML lead to. */
+static const char *
+advice(const struct doc_builder *b, const yaml_mark_t *at, const char *what)
+{
+	if (is_tab(b, at))
+		return "; indent with blanks, not with tabs";
+	if (strcmp(what, "mapping values are not allowed in this context") == 0)
+		return "; a colon is missing before, or the indentation is "
+		       "wrong, or a value with \": \" wants quotes";
+	if (strcmp(what, "did not find expected key") == 0)
+		return "; is the indentation right?";
+	if (strcmp(what, "did not find expected <document start>") == 0 &&
+	    b->len > 0 && b->bytes[0] == '[')
+		return "; sections in brackets are not YAML, see "
+		       "muster.yaml(5)";
+	return "";
+}
+
 /* Puts libyaml's complaint into one line. */
 static int
 problem(struct doc_builder *b, const yaml_parser_t *parser)
 {
 	const yaml_mark_t *at = &parser->problem_mark;
 	const char *what = parser->problem;
-	const char *tab = "";
+	const char *tab;
 
 	if (parser->error == YAML_MEMORY_ERROR || what == NULL)
 		return doc_fail(b, 0, 0, "out of memory");
 	if (parser->error == YAML_READER_ERROR)
 		return doc_fail_at(b, parser->problem_offset, "%s (U+%04X)",
 		    what, (unsigned)parser->problem_value);
-	if (is_tab(b, at))
-		tab = "; indent with blanks, not with tabs";
+	tab = advice(b, at, what);
 	if (parser->context == NULL)
 		return doc_fail(
 		    b, mark_line(at), mark_column(at), "%s%s", what, tab);

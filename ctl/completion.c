@@ -262,12 +262,16 @@ bash(void)
  * ------------------------------------------------------------------------------
  */
 
-/* Text inside of '…[ ]'. */
+/* Text inside of '…' or, with `special` characters, of '…[ ]'. */
 static void
-zsh_text(const char *s)
+zsh_text(const char *s, const char *special)
 {
 	for (; *s != '\0'; s++) {
-		if (*s == '[' || *s == ']' || *s == '\\')
+		if (*s == '\'') {
+			(void)fputs("'\\''", stdout);
+			continue;
+		}
+		if (strchr(special, *s) != NULL)
 			(void)putchar('\\');
 		(void)putchar(*s);
 	}
@@ -290,7 +294,7 @@ zsh_options(const struct verb *v, const char *indent, const char *end)
 			    o->name, plus);
 		else
 			(void)printf("'--%s%s[", o->name, plus);
-		zsh_text(o->help);
+		zsh_text(o->help, "[]\\");
 		(void)putchar(']');
 		if (o->value != NULL) {
 			(void)printf(":%s:", o->value);
@@ -367,8 +371,11 @@ zsh(void)
 	    "\tlocal -a verbs=(\n",
 	    stdout);
 	for (v = verbs; v->name != NULL; v++)
-		if (!v->hidden)
-			(void)printf("\t\t'%s:%s'\n", v->name, v->help);
+		if (!v->hidden) {
+			(void)printf("\t\t'%s:", v->name);
+			zsh_text(v->help, "");
+			(void)printf("'\n");
+		}
 	(void)fputs("\t)\n"
 		    "\t_describe -t verbs verb verbs\n"
 		    "}\n\n"
@@ -410,6 +417,18 @@ zsh(void)
  */
 
 static void
+fish_help(const char *s)
+{
+	(void)fputs(" -d '", stdout);
+	for (; *s != '\0'; s++) {
+		if (*s == '\'' || *s == '\\')
+			(void)putchar('\\');
+		(void)putchar(*s);
+	}
+	(void)fputs("'\n", stdout);
+}
+
+static void
 fish_option(const struct option_entry *o, const struct verb *v)
 {
 	const struct option_entry *hides;
@@ -428,7 +447,7 @@ fish_option(const struct option_entry *o, const struct verb *v)
 		(void)printf(o->argument == ARGUMENT_FILE ? " -r -F" : " -x");
 	if (o->words != NULL)
 		(void)printf(" -a '%s'", o->words);
-	(void)printf(" -d '%s'\n", o->help);
+	fish_help(o->help);
 }
 
 static void
@@ -436,9 +455,9 @@ fish_verb(const struct verb *v)
 {
 	const struct option_entry *o;
 
-	(void)printf("complete -c musterctl -n 'not __musterctl_verb' -a %s "
-		     "-d '%s'\n",
-	    v->name, v->help);
+	(void)printf(
+	    "complete -c musterctl -n 'not __musterctl_verb' -a %s", v->name);
+	fish_help(v->help);
 	for (o = option_table; o->name != NULL; o++)
 		if (option_fits(o, v))
 			fish_option(o, v);

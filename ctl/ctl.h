@@ -159,6 +159,8 @@ extern const struct option_entry option_table[]; /* so does this */
  */
 const struct verb *options_parse(int *argc, char ***argv);
 const struct verb *verb_find(const char *name);
+/* Tells that there is no such verb, and which was meant. */
+const struct verb *verb_unknown(const char *name);
 /* Is the option one of the verb (NULL: is it global)? */
 int option_fits(const struct option_entry *, const struct verb *);
 
@@ -234,6 +236,8 @@ void complain(const char *, ...) __attribute__((format(printf, 1, 2)));
 void note(const char *, ...) __attribute__((format(printf, 1, 2)));
 /* A line of result, escaped, on standard output; not with -q. */
 void result(const char *, ...) __attribute__((format(printf, 1, 2)));
+/* Why standard output could not be written; 0: nothing of it is lost. */
+int output_error(void);
 /* Without threads; errors of the system. */
 const char *reason(int error);
 const char *environment(const char *name);

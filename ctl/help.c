@@ -80,7 +80,7 @@ verb_help(int argc, char **argv)
 	}
 	v = verb_find(argv[0]);
 	if (v == NULL) {
-		complain("unknown verb %s; see musterctl help", argv[0]);
+		(void)verb_unknown(argv[0]);
 		return CTL_USAGE;
 	}
 	help_verb(stdout, v);

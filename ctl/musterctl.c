@@ -30,12 +30,14 @@ open_descriptors(void)
 static int
 finish(int code)
 {
-	errno = 0;
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	int error;
+
+	error = output_error();
+	if (error == 0)
 		return code;
-	if (errno == EPIPE)
+	if (error == EPIPE)
 		return 128 + SIGPIPE;
-	complain("standard output: %s", reason(errno == 0 ? EIO : errno));
+	complain("standard output: %s", reason(error));
 	return code == CTL_OK ? CTL_FAILED : code;
 }
 

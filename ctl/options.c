@@ -525,8 +525,8 @@ short_options(const struct verb *v, char **argv)
 	return 1;
 }
 
-static const struct verb *
-unknown_verb(const char *name)
+const struct verb *
+verb_unknown(const char *name)
 {
 	const char *names[32];
 	const struct verb *v;
@@ -594,7 +594,7 @@ options_parse(int *argc, char ***argv)
 			else if ((v = verb_find(*in)) == NULL) {
 				*argc =
 				    options.help || options.version ? 0 : -1;
-				return *argc == 0 ? NULL : unknown_verb(*in);
+				return *argc == 0 ? NULL : verb_unknown(*in);
 			}
 		} else if ((*in)[1] == '-')
 			n = long_option(v, in);

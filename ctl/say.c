@@ -115,12 +115,24 @@ say(FILE *to, const char *front, const char *format, va_list ap)
 	free(text);
 }
 
+/* The first error is the one that is told: later ones say less. */
+static int write_error;
+
+int
+output_error(void)
+{
+	errno = 0;
+	if ((fflush(stdout) == EOF || ferror(stdout)) && write_error == 0)
+		write_error = errno == 0 ? EIO : errno;
+	return write_error;
+}
+
 void
 complain(const char *format, ...)
 {
 	va_list ap;
 
-	(void)fflush(stdout);
+	(void)output_error();
 	va_start(ap, format);
 	say(stderr, "musterctl: ", format, ap);
 	va_end(ap);
@@ -133,7 +145,7 @@ note(const char *format, ...)
 
 	if (options.quiet)
 		return;
-	(void)fflush(stdout);
+	(void)output_error();
 	va_start(ap, format);
 	say(stderr, "musterctl: ", format, ap);
 	va_end(ap);
@@ -149,7 +161,7 @@ result(const char *format, ...)
 	va_start(ap, format);
 	say(stdout, "", format, ap);
 	va_end(ap);
-	(void)fflush(stdout);
+	(void)output_error();
 }
 
 void

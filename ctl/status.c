@@ -157,7 +157,10 @@ show_one(const struct process *p)
 	(void)printf(": %s", color_on(process_color(p), terminal.color));
 	(void)text_put(stdout, p->state, SIZE_MAX);
 	(void)fputs(color_off(process_color(p), terminal.color), stdout);
-	(void)fputs(p->verified ? ", verified\n" : "\n", stdout);
+	(void)fputs(p->verified && (p->pid != 0 || process_is_good(p)) ?
+		", verified\n" :
+		"\n",
+	    stdout);
 	field_free("id",
 	    xasprintf("%u (instance %lld, generation %lld)", p->id, p->instance,
 		p->generation));

@@ -44,6 +44,12 @@ run_musterd(const char *const *arguments, char **command)
 	size_t i;
 	size_t n;
 
+	if (options.socket != NULL || options.url != NULL) {
+		complain("-%c names a musterd that runs; this starts one "
+			 "itself, of the file of -f",
+		    options.socket != NULL ? 's' : 'H');
+		return CTL_USAGE;
+	}
 	for (n = 0; arguments[n] != NULL; n++)
 		;
 	for (i = 0; command[i] != NULL; i++)

@@ -9,7 +9,7 @@
 
 #define FIRST_PAUSE 20 /* milliseconds between two looks */
 #define LAST_PAUSE 200
-#define MOST_SECONDS 60 /* of one question whether it is ready */
+#define MOST_SECONDS 5 /* of one question whether it is ready */
 
 enum answer {
 	PENDING,
@@ -108,6 +108,53 @@ is_ending(void)
 	return ending;
 }
 
+/* Is there a line "NAME: STATE", or with a reason, of one in this state? */
+static int
+names_it(const char *text, const struct process *p)
+{
+	char *front;
+	size_t n;
+	int found;
+
+	front = xasprintf("%s: %s", p->name, p->state);
+	n = strlen(front);
+	for (found = 0; !found && *text != '\0'; text += *text != '\0') {
+		found = strncmp(text, front, n) == 0 &&
+		    (text[n] == '\0' || text[n] == '\n' || text[n] == ':');
+		text += strcspn(text, "\n");
+	}
+	free(front);
+	return found;
+}
+
+/* It is over, and not because a verifier after `exited` is still at work. */
+static int
+has_given_up(const struct process *p)
+{
+	if (!process_is_over(p))
+		return 0;
+	return strcmp(p->state, "failed") == 0 ||
+	    (strcmp(p->state, "exited") == 0 && (p->verified || p->code != 0));
+}
+
+/* Has one of those that are missing ended for good? */
+static int
+is_hopeless(const char *text)
+{
+	struct processes all;
+	size_t i;
+	int hopeless;
+
+	if (processes_get(&all, 0) != CTL_OK)
+		return 0;
+	hopeless = 0;
+	for (i = 0; i < all.n && !hopeless; i++)
+		hopeless =
+		    has_given_up(&all.list[i]) && names_it(text, &all.list[i]);
+	processes_free(&all);
+	return hopeless;
+}
+
 /* Not ready: PENDING, or an exit code, told. */
 static int
 not_ready(const struct reply *reply, double deadline)
@@ -121,6 +168,9 @@ not_ready(const struct reply *reply, double deadline)
 		code = CTL_TIMEOUT;
 	} else if (is_ending()) {
 		complain("musterd is shutting down");
+		code = CTL_FAILED;
+	} else if (is_hopeless(reply_text(reply))) {
+		complain("not ready, and will not be:\n%s", reply_text(reply));
 		code = CTL_FAILED;
 	} else
 		return PENDING;
@@ -199,7 +249,11 @@ judge(struct waited *w, const struct process *p)
 {
 	switch (options.wait_for) {
 	case WAIT_VERIFIED:
-		if (p->verified)
+		/* What was verified once may have died since. */
+		if (p->verified &&
+		    (p->pid != 0 || process_is_good(p) ||
+			(strcmp(p->state, "exited") == 0 && p->has_exit &&
+			    p->code == 0)))
 			return MET;
 		break;
 	case WAIT_RUNNING:

@@ -4,7 +4,8 @@
  * manager/config_schema.c manager/config_top.c manager/config_url.c
  * manager/config_value.c manager/config_verifier.c manager/config_verify.c
  * manager/config_words.c manager/console.c manager/feed.c manager/files.c
- * manager/environment_file.c manager/jobs.c manager/launch.c manager/logline.c
+ * manager/environment_file.c manager/failure.c manager/jobs.c manager/launch.c
+ * manager/logline.c
  * manager/notify.c manager/process.c manager/progress.c manager/request.c
  * manager/restart.c manager/shutdown.c manager/snapshot.c manager/stage.c
  * manager/stage_listen.c manager/stop.c manager/suggest.c manager/tail.c

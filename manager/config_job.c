@@ -411,7 +411,7 @@ read_words(struct loader *l, struct job_config *c, const struct doc_node *n)
 	size_t errors;
 	char *s;
 
-	if (l->full)
+	if (l->full || n->kind != DOC_OBJECT)
 		return; /* what is missing was not read */
 	errors = l->report->errors;
 	if (l->command != NULL &&

@@ -85,7 +85,8 @@ wanted(const struct key *k, char *buf, size_t size)
 		n += (size_t)snprintf(buf + n, size - n, "%s%s",
 		    n > 5 ? " or " : "", names[i].name);
 		if (names[i].type == TYPE_INTEGER && k->max != 0 && n < size)
-			n += (size_t)snprintf(buf + n, size - n, " %lld-%lld",
+			n += (size_t)snprintf(buf + n, size - n,
+			    k->min < 0 ? " %lld to %lld" : " %lld-%lld",
 			    (long long)k->min, (long long)k->max);
 	}
 	return buf;
@@ -172,7 +173,9 @@ value_check(struct loader *l, const struct key *k, const struct doc_node *n)
 	if (n->kind == DOC_INTEGER && (k->types & TYPE_INTEGER) &&
 	    (k->min != 0 || k->max != 0) &&
 	    (n->value.integer < k->min || n->value.integer > k->max)) {
-		config_error(l, n, "want a number %lld-%lld, got %lld",
+		config_error(l, n,
+		    k->min < 0 ? "want a number %lld to %lld, got %lld" :
+				 "want a number %lld-%lld, got %lld",
 		    (long long)k->min, (long long)k->max,
 		    (long long)n->value.integer);
 		return -1;

@@ -386,7 +386,10 @@ launch_process_failed(struct process *p, const char *why)
 	char list[3072];
 
 	if (mgr.phase != PHASE_LAUNCHING) {
-		if (!shutting_down())
+		if (p->job->hidden)
+			console_tell(LOG_LEVEL_ERROR, "musterd: %s\n",
+			    why != NULL ? why : verify_reason(p));
+		else if (!shutting_down())
 			log_warnx("%s: %s", p->job->name,
 			    why != NULL ? why : verify_reason(p));
 		if (p->job->hidden)
@@ -430,9 +433,33 @@ process_ready(const struct process *p)
 	}
 }
 
+/* Why a process is not ready: its end, if that came after it was verified. */
+static const char *
+missing_reason(const struct process *p, char *buf, size_t size)
+{
+	const char *name;
+	int code;
+
+	if ((p->state != STATE_EXITED && p->state != STATE_FAILED &&
+		p->state != STATE_BACKOFF) ||
+	    !p->ended || (!p->verified && verify_reason(p)[0] != '\0'))
+		return verify_reason(p);
+	code = process_code(p->status);
+	name = code < 0 ? sigabbrev_np(-code) : NULL;
+	if (name != NULL)
+		(void)snprintf(buf, size, "ended by SIG%s", name);
+	else
+		(void)snprintf(buf, size,
+		    code < 0 ? "ended by signal %d" : "exit code %d",
+		    code < 0 ? -code : code);
+	return buf;
+}
+
 const char *
 launch_missing(char *buf, size_t size)
 {
+	const char *reason;
+	char text[64];
 	const struct process *p;
 	size_t n;
 	uint32_t i;
@@ -446,10 +473,11 @@ launch_missing(char *buf, size_t size)
 		if (p->job->hidden || process_ready(p))
 			continue;
 		missing = 1;
+		reason = missing_reason(p, text, sizeof(text));
 		n += (size_t)snprintf(buf + n, size - n, "%s%s: %s%s%.100s",
 		    n == 0 ? "" : "\n", p->job->name,
-		    process_state_name(p->state),
-		    verify_reason(p)[0] == '\0' ? "" : ": ", verify_reason(p));
+		    process_state_name(p->state), reason[0] == '\0' ? "" : ": ",
+		    reason);
 	}
 	return missing ? buf : NULL;
 }

@@ -51,9 +51,8 @@ control(const char *s, int utf8)
 	return c == 0xc2 && (unsigned char)s[1] < 0xa0 ? 2 : 0;
 }
 
-/* Takes what may stand in a line, as much as fits. */
-static void
-clean(char *buf, size_t size, const char *text)
+void
+logline_clean(char *buf, size_t size, const char *text)
 {
 	size_t len;
 	size_t i;
@@ -158,8 +157,8 @@ logline(char buf[MAX_LOGLINE], enum log_format format, int64_t wall,
 	char ts[64];
 	int n;
 
-	clean(who, sizeof(who), program);
-	clean(what, sizeof(what), text);
+	logline_clean(who, sizeof(who), program);
+	logline_clean(what, sizeof(what), text);
 	timestamp(ts, sizeof(ts), wall);
 	/* What is ours alone. */
 	if (who[0] == '\0' && format != LOG_TEXT)
@@ -193,7 +192,7 @@ logline_audit(char buf[MAX_LOGLINE], enum log_format format, int64_t wall,
 	size_t n;
 
 	for (i = 0; i < 4; i++)
-		clean(safe[i], sizeof(safe[i]), values[i]);
+		logline_clean(safe[i], sizeof(safe[i]), values[i]);
 	timestamp(ts, sizeof(ts), wall);
 	if (format == LOG_TEXT)
 		return (size_t)snprintf(buf, MAX_LOGLINE,

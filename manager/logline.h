@@ -24,6 +24,8 @@ enum log_format {
  */
 size_t logline(char buf[MAX_LOGLINE], enum log_format, int64_t wall,
     enum log_level, const char *program, const char *text);
+/* What may stand in a line of `text`, as much as fits; likewise. */
+void logline_clean(char *buf, size_t size, const char *text);
 /* Who has changed something. */
 struct audit {
 	const char *who; /* "uid 0", "token ci" */

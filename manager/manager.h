@@ -181,6 +181,8 @@ struct process *process_find(uint32_t id);
 int process_success(const struct process *);
 /* pymanager's number: exit code, or minus the signal. */
 int process_code(int32_t status);
+/* failure.c: why it could not be started, for people. */
+void process_failure(const struct process *, char *buf, size_t);
 /* "exited with code 3", "was ended by SIGTERM". */
 void process_end_text(const struct process *, char *buf, size_t size);
 /* Starts the timer of this state. */

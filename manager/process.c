@@ -261,52 +261,11 @@ spawn_again_later(struct process *p)
 	process_timer(p, delay < SPAWN_PAUSE ? SPAWN_PAUSE : delay);
 }
 
-/* The class of exception that Python makes of an errno. */
-static const char *
-python_error(int error)
-{
-	switch (error) {
-	case ENOENT:
-		return "FileNotFoundError";
-	case EACCES:
-	case EPERM:
-		return "PermissionError";
-	case ENOTDIR:
-		return "NotADirectoryError";
-	case EISDIR:
-		return "IsADirectoryError";
-	default:
-		return "OSError";
-	}
-}
-
 static void
 spawn_failed(struct process *p)
 {
-	static const char *const stages[] = {
-	    [STAGE_NONE] = "spawn",
-	    [STAGE_SKIPPED] = "skipped",
-	    [STAGE_RESOURCE] = "resources",
-	    [STAGE_LOGFILE] = "output file",
-	    [STAGE_CGROUP] = "cgroup",
-	    [STAGE_CLONE] = "clone",
-	    [STAGE_SETSID] = "setsid",
-	    [STAGE_STDIO] = "standard streams",
-	    [STAGE_LIMIT] = "limits",
-	    [STAGE_NICE] = "nice",
-	    [STAGE_GROUPS] = "groups",
-	    [STAGE_USER] = "user",
-	    [STAGE_CHDIR] = "working directory",
-	    [STAGE_EXEC] = "exec",
-	    [STAGE_ENVIRONMENT_FILE] = "environment file",
-	    [STAGE_SOCKET] = "socket",
-	    [STAGE_ENTRY] = "entry",
-	};
-	const struct job_config *c;
 	char text[512];
-	const char *what;
 
-	c = p->job->config;
 	p->spawning = 0;
 	p->live = 0;
 	/* As a shell says it of a program that cannot be run. */
@@ -319,27 +278,7 @@ spawn_failed(struct process *p)
 		return;
 	}
 	spawn_again_later(p);
-	what = p->stage == STAGE_CHDIR ?
-	    (c->working_directory != NULL ? c->working_directory :
-					    mgr.snapshot->directory) :
-	    p->stage == STAGE_ENVIRONMENT_FILE ? c->environment_file :
-	    p->stage == STAGE_LOGFILE && c->out.path != NULL ? c->out.path :
-	    p->stage == STAGE_LOGFILE                        ? c->err.path :
-	    p->stage == STAGE_USER                           ? c->user :
-	    c->shell           ? c->shell_program :
-	    c->words.count > 0 ? c->words.list[0].source :
-				 c->command_line;
-	(void)snprintf(text, sizeof(text), "%s: [Errno %d] %s: '%s'%s%s%s",
-	    python_error(p->error), p->error,
-	    p->error == ECANCELED ? "It has ended its shell" :
-		p->error == ELOOP && p->stage == STAGE_LOGFILE ?
-				    "A symbolic link, which is not followed" :
-				    strerrordesc_np(p->error),
-	    what != NULL ? what : "", p->stage == STAGE_EXEC ? "" : " (",
-	    p->stage == STAGE_EXEC      ? "" :
-		p->stage <= STAGE_ENTRY ? stages[p->stage] :
-					  "?",
-	    p->stage == STAGE_EXEC ? "" : ")");
+	process_failure(p, text, sizeof(text));
 	launch_process_failed(p, text);
 	request_process_settled(p, -1, text);
 }

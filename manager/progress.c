@@ -4,6 +4,7 @@
 #include <event2/event.h>
 
 #include "../common/snapshot.h"
+#include "logline.h"
 #include "manager.h"
 
 /*
@@ -12,7 +13,14 @@
  */
 
 #define FRAME 100000 /* µs between two pictures of a terminal */
-#define MAX_ROWS 40
+#define MAX_ROWS 20 /* the terminal may have 24 */
+#define ROW_SIZE 480
+#define NAME_LEAST 16
+#define NAME_COLUMNS 32
+/* A line that is too long is cut by the terminal, also when it has become
+ * narrower since: DECAWM, off and on. */
+#define WRAP_OFF "\033[?7l"
+#define WRAP_ON "\033[?7h"
 
 static struct event *frame;
 static int active;
@@ -24,6 +32,12 @@ on_terminal(void)
 {
 	return (mgr.snapshot->flags & SNAPSHOT_STDERR_TTY) != 0 &&
 	    mgr.snapshot->columns > 20;
+}
+
+static int
+least(int a, int b)
+{
+	return a < b ? a : b;
 }
 
 /* It will not be verified. */
@@ -60,19 +74,73 @@ word(const struct process *p)
 	return process_state_name(p->state);
 }
 
-static int
-row(const struct process *p, char *buf, size_t size)
+static const char *
+color(const struct process *p)
 {
+	if (!mgr.snapshot->colour)
+		return "";
+	return p->listed ? "\033[32m" : has_failed(p) ? "\033[31m" : "";
+}
+
+/* Characters of a name, not bytes. */
+static int
+characters(const char *s)
+{
+	int n;
+
+	for (n = 0; *s != '\0'; s++)
+		n += ((unsigned char)*s & 0xc0) != 0x80;
+	return n;
+}
+
+/* The width of the column of names. */
+static int
+name_width(void)
+{
+	uint32_t i;
+	int n;
+	int width;
+
+	width = NAME_LEAST;
+	for (i = 0; i < mgr.nprocesses; i++) {
+		if (mgr.processes[i]->job->hidden)
+			continue;
+		n = characters(mgr.processes[i]->job->config->name);
+		if (n > width)
+			width = n > NAME_COLUMNS ? NAME_COLUMNS : n;
+	}
+	return width;
+}
+
+static int
+row(const struct process *p, int width, char *buf, size_t size)
+{
+	char reason[256];
 	double seconds;
 
 	seconds = p->verdict != NULL && p->listed ?
 	    (double)p->verdict->elapsed / 1e9 :
 	    p->started != 0 ? (double)(now_mono() - p->started) / 1e9 :
 			      0;
-	return snprintf(buf, size, " %s %-16s %-9s %-.*s %.1fs", mark(p),
-	    p->job->config->name, word(p),
-	    mgr.snapshot->columns > 60 ? (int)mgr.snapshot->columns - 44 : 200,
-	    verify_reason(p), seconds);
+	logline_clean(reason, sizeof(reason), verify_reason(p));
+	width -= characters(p->job->config->name);
+	return snprintf(buf, size, " %s%s%s %s%*s %-9s %s%s%.1fs", color(p),
+	    mark(p), color(p)[0] == '\0' ? "" : "\033[0m", p->job->config->name,
+	    width > 0 ? width : 0, "", word(p), reason,
+	    reason[0] == '\0' ? "" : "  ", seconds);
+}
+
+/* How many rows stand for processes that are done and have no place. */
+static unsigned int
+too_many(void)
+{
+	uint32_t i;
+	unsigned int n;
+
+	n = 0;
+	for (i = 0; i < mgr.nprocesses; i++)
+		n += !mgr.processes[i]->job->hidden;
+	return n > MAX_ROWS ? n - MAX_ROWS : 0;
 }
 
 static void
@@ -84,15 +152,20 @@ draw(void)
 	uint32_t i;
 	unsigned int rows;
 	unsigned int ready;
+	unsigned int skip;
+	int width;
 
-	n = 0;
+	n = (size_t)snprintf(text, sizeof(text), WRAP_OFF);
 	rows = 0;
 	ready = 0;
+	skip = too_many();
+	width = name_width();
 	for (i = 0; i < mgr.nprocesses; i++)
 		if (mgr.processes[i]->listed)
 			ready++;
 	if (drawn > 0)
-		n += (size_t)snprintf(text, sizeof(text), "\033[%uA", drawn);
+		n += (size_t)snprintf(
+		    text + n, sizeof(text) - n, "\033[%uA", drawn);
 	n += (size_t)snprintf(text + n, sizeof(text) - n,
 	    "\033[K[+] %u/%u ready\n", ready,
 	    mgr.nprocesses - (mgr.runner != NULL ? 1 : 0));
@@ -100,12 +173,20 @@ draw(void)
 		p = mgr.processes[i];
 		if (p->job->hidden || n + 600 > sizeof(text))
 			continue;
+		if (skip > 0 && p->listed) {
+			skip--;
+			continue;
+		}
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "\033[K");
-		n += (size_t)row(p, text + n, 400);
+		n += (size_t)least(
+		    row(p, width, text + n, ROW_SIZE), ROW_SIZE - 1);
 		text[n++] = '\n';
 		rows++;
 	}
 	drawn = rows + 1;
+	/* Before the end of the last line: what follows is the command's. */
+	n--;
+	n += (size_t)snprintf(text + n, sizeof(text) - n, WRAP_ON "\n");
 	console_bytes(2, text, n);
 }
 
@@ -139,7 +220,7 @@ progress_begin(void)
 void
 progress_process(struct process *p)
 {
-	char text[512];
+	char text[ROW_SIZE + 1];
 	int n;
 
 	if (!active || p->job->hidden || on_terminal())
@@ -147,11 +228,7 @@ progress_process(struct process *p)
 	/* One line for what is final; attempts that fail are many. */
 	if (!p->listed && p->state != STATE_FAILED && !mgr.launch_failed)
 		return;
-	n = row(p, text, sizeof(text) - 1);
-	if (n < 0)
-		return;
-	if ((size_t)n > sizeof(text) - 2)
-		n = (int)sizeof(text) - 2;
+	n = least(row(p, name_width(), text, ROW_SIZE), ROW_SIZE - 1);
 	text[n++] = '\n';
 	console_bytes(2, text, (size_t)n);
 }

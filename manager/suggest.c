@@ -20,6 +20,18 @@ static const struct {
     {"respawn", "restart"},
     {"cmd", "command"},
     {"exec", "command"},
+    {"execstart", "command"},
+    {"exec-start", "command"},
+    {"script", "command"},
+    {"run", "command"},
+    {"program", "command"},
+    {"availability", "restart"},
+    {"restartsec", "backoff"},
+    {"restart-sec", "backoff"},
+    {"startsecs", "backoff"},
+    {"restart-delay", "backoff"},
+    {"startretries", "start-limit"},
+    {"max-restarts", "start-limit"},
     {"args", "arguments"},
     {"env", "environment"},
     {"env-file", "environment-file"},
@@ -32,9 +44,12 @@ static const struct {
     {"replicas", "instances"},
     {"depends-on", "after"},
     {"requires", "after"},
-    {"healthcheck", "check"},
-    {"health-check", "check"},
+    {"wants", "after"},
+    {"priority", "after"},
+    {"healthcheck", "verify"},
+    {"health-check", "verify"},
     {"readiness-probe", "verify"},
+    {"liveness-probe", "check"},
     {"ready", "verify"},
     {"uid", "user"},
     {"gid", "group"},
@@ -42,10 +57,24 @@ static const struct {
     {"stop-signal", "stop"},
     {"kill-timeout", "graceful-time"},
     {"stop-timeout", "graceful-time"},
+    {"stopwaitsecs", "graceful-time"},
+    {"stop-grace-period", "graceful-time"},
+    {"timeoutstopsec", "graceful-time"},
+    {"exitcodes", "success-codes"},
+    {"successexitstatus", "success-codes"},
+    {"redirect-stderr", "stderr"},
+    {"stderr-logfile", "stderr"},
+    {"out-file", "redirect-output"},
+    {"error-file", "stderr"},
+    {"environmentfile", "environment-file"},
+    {"limitnofile", "limits"},
+    {"ulimits", "limits"},
     {"stdout-logfile", "redirect-output"},
     {"log", "redirect-output"},
     {"services", "processes"},
+    {"program", "processes"},
     {"programs", "processes"},
+    {"apps", "processes"},
     {"jobs", "processes"},
 };
 
@@ -122,6 +151,16 @@ suggest(const char *word, const char *const *names, size_t n)
 	return best;
 }
 
+static int
+is_same(const char *a, const char *b)
+{
+	while (*a != '\0' && plain(*a) == plain(*b)) {
+		a++;
+		b++;
+	}
+	return *a == '\0' && *b == '\0';
+}
+
 /* What the word of another tool is called here, if the group has it. */
 static const char *
 translate(const char *word, const struct key_group *group)
@@ -130,7 +169,7 @@ translate(const char *word, const struct key_group *group)
 	size_t i;
 
 	for (i = 0; i < sizeof(foreign_words) / sizeof(*foreign_words); i++) {
-		if (!doc_get_key_equal(word, foreign_words[i].foreign))
+		if (!is_same(word, foreign_words[i].foreign))
 			continue;
 		for (k = group->keys; k->name != NULL; k++)
 			if (strcmp(k->name, foreign_words[i].ours) == 0)

@@ -3,7 +3,9 @@
 
 #include <event2/event.h>
 
+#include "../common/snapshot.h"
 #include "../common/wire.h"
+#include "logline.h"
 #include "manager.h"
 
 /*
@@ -71,6 +73,31 @@ tail_request(struct process *p)
 	wire_free(&w);
 }
 
+/* What a process writes must not do anything to the terminal. */
+static void
+print_line(const char *line, size_t len)
+{
+	char raw[1001];
+	char text[4 * sizeof(raw)];
+
+	(void)snprintf(raw, sizeof(raw), "%.*s", (int)len, line);
+	logline_clean(text, sizeof(text), raw);
+	console_tell(LOG_LEVEL_ERROR, "    %s\n", text);
+}
+
+/* Where the rest can be seen: a run of -x is over when this is read. */
+static void
+print_more(const struct job_config *c)
+{
+	if (c->out.mode == OUTPUT_FILE)
+		console_tell(LOG_LEVEL_ERROR, "%s: more is in %s\n", c->name,
+		    c->out.path);
+	else if (c->out.mode == OUTPUT_SHOW &&
+	    (mgr.snapshot->flags & SNAPSHOT_RUNNER) != 0)
+		console_tell(LOG_LEVEL_ERROR, "%s: for more: musterd -f %s\n",
+		    c->name, mgr.snapshot->path);
+}
+
 void
 tail_done(uint32_t id, const void *data, size_t len)
 {
@@ -87,13 +114,13 @@ tail_done(uint32_t id, const void *data, size_t len)
 	while (len > 0) {
 		end = memchr(line, '\n', len);
 		n = end == NULL ? len : (size_t)(end - line);
-		console_tell(LOG_LEVEL_ERROR, "    %.*s\n",
-		    (int)(n > 1000 ? 1000 : n), line);
+		print_line(line, n > 1000 ? 1000 : n);
 		if (end == NULL)
 			break;
 		len -= n + 1;
 		line = end + 1;
 	}
+	print_more(asked->job->config);
 	asked = NULL;
 	(void)event_del(patience);
 	manager_later();

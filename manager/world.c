@@ -270,6 +270,10 @@ take_record(struct process *p, const struct record *r)
 	p->generation = r->generation;
 	p->pid = r->pid;
 	p->started = r->started;
+	/* What is as a missing blob says has no wall clock in one. */
+	if (p->started_wall == 0 && p->started != 0)
+		p->started_wall =
+		    now_wall() - (int64_t)(now_mono() - p->started);
 	p->stage = r->stage;
 	p->error = r->error;
 	p->slot = r->slot;

@@ -45,7 +45,7 @@ complete -c musterctl -f
 complete -c musterctl -n 'not __musterctl_verb logs' -s f -l file -r -F -d 'the instance of this configuration file'
 complete -c musterctl -s s -l socket -r -F -d 'the instance on this Unix socket'
 complete -c musterctl -s H -l host -x -d 'the instance at http[s]://HOST[:PORT], unix:///PATH'
-complete -c musterctl -l cacert -r -F -d 'https: the CA that certifies musterd (the system's)'
+complete -c musterctl -l cacert -r -F -d 'https: the CA that certifies musterd (the system\'s)'
 complete -c musterctl -l cert -r -F -d 'https: our certificate'
 complete -c musterctl -l key -r -F -d 'https: its private key (the same file)'
 complete -c musterctl -l token-file -r -F -d 'the token to show (the variable MUSTER_TOKEN)'

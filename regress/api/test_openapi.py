@@ -32,6 +32,19 @@ def test_the_same_set_of_routes():
     assert len(described) > 8
 
 
+def test_the_page_names_them():
+    """muster-api(7) has each method, path and parameter of the query."""
+    page = (ROOT / "httpd/muster-api.7").read_text().replace("\\\n", "")
+    shown = {(path, method.lower()): set(re.findall(r"Op Cm (\w+)", rest))
+             for method, path, rest in re.findall(
+                 r"^\.It Cm ([A-Z]+) Pa (\S+)(.*)$", page, re.M)}
+    assert shown == {
+        (path, method): {p["name"] for p in operation.get("parameters", [])
+                         if p["in"] == "query"}
+        for path, methods in document()["paths"].items()
+        for method, operation in methods.items()}
+
+
 def test_each_answers(musterd):
     m = musterd({"keep_alive": True,
                  "processes": {"a": job("sleep", "1000")}})

@@ -195,6 +195,20 @@ def without_manager(m, what):
         os.kill(parent, signal.SIGCONT)
 
 
+def test_age_of_a_process_after_the_manager(start):
+    """The next one knows when it was started."""
+    m = start({**KEEP, "processes": {"a": SLEEP}})
+    m.wait_status()
+    before = m.all()["a"]
+    kill(m, "manager")
+    after = m.wait_state("a", "running")
+    assert after["pid"] == before["pid"]
+    began, said = (datetime.datetime.fromisoformat(p["started"][:-1])
+                   for p in (before, after))
+    assert abs((said - began).total_seconds()) < 1
+    assert after["uptime"] >= before["uptime"]
+
+
 def test_end_of_a_process_without_a_manager(start):
     """It is told once, and the policy is applied."""
     m = start({**KEEP, "messages": ["process.exit"], "processes": {

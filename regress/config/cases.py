@@ -459,7 +459,7 @@ REJECTED = {
     "tcp, blanks": (verify(tcp="a b:80"), "tcp: want HOST:PORT"),
     "tcp, a long host": (verify(tcp="h" * 254 + ":80"), "want HOST:PORT"),
     "exited, false": (verify(exited=False), "want true, or the exit code"),
-    "exited, large": (verify(exited=256), "want a number -64-255, got 256"),
+    "exited, large": (verify(exited=256), "want a number -64 to 255, got 256"),
     "no command": (verify(command=""), "verify.command: want a command"),
     "method": (verify(http="http://a", method="G T"),
                "want a request method such as GET"),
@@ -550,8 +550,13 @@ WARNINGS = {
         f'"{ours}"?)') for theirs, ours in {
             "autorestart": "restart", "env": "environment",
             "cwd": "working-directory", "numprocs": "instances",
-            "depends-on": "after", "healthcheck": "check",
-            "stopsignal": "stop", "uid": "user"}.items()},
+            "depends-on": "after", "healthcheck": "verify",
+            "stopsignal": "stop", "uid": "user", "ExecStart": "command",
+            "script": "command", "max-restarts": "start-limit",
+            "startretries": "start-limit", "startsecs": "backoff",
+            "stopwaitsecs": "graceful-time", "priority": "after",
+            "redirect-stderr": "stderr", "availability": "restart",
+            "exitcodes": "success-codes"}.items()},
     "services": ({"services": {}, "processes": {}},
                  'services: unknown key (did you mean "processes"?)'),
     "truth": (top(keep_alive=[]), "keep-alive: want true or false, got list"),
@@ -626,8 +631,17 @@ SYNTAX = {
     "comment": ("a.json", b'{ # x\n}', ":1:3: expected a key in double "
                 "quotes; JSON has no comments"),
     "cut": ("a.json", b'{"processes": {', ":1:16: unexpected end of file"),
-    "tab": ("a.yaml", b"processes:\n\ta: 1\n", ":2:1: "),
-    "indentation": ("a.yaml", b"processes:\n  a: 1\n b: 2\n", ":3:2: "),
+    "tab": ("a.yaml", b"processes:\n\ta: 1\n", ":2:1: found character that "
+            "cannot start any token, while scanning for the next token; "
+            "indent with blanks, not with tabs"),
+    "indentation": ("a.yaml", b"processes:\n  a: 1\n b: 2\n", ":3:2: did not "
+                    "find expected key, while parsing a block mapping that "
+                    "starts on line 1; is the indentation right?"),
+    "no colon": ("a.yaml", b"processes:\n  a\n    command: x\n",
+                 ":3:12: mapping values are not allowed in this context; a "
+                 "colon is missing before, or the indentation is wrong"),
+    "INI": ("a.yaml", b"[program:web]\ncommand=x\n", ":2:1: did not find "
+            "expected <document start>; sections in brackets are not YAML"),
     "two documents": ("a.yaml", b"processes: {}\n---\nprocesses: {}\n",
                       ":2:1: a second document starts here"),
     "duplicate": ("a.yaml", b"processes: {}\nprocesses: {}\n",

@@ -92,8 +92,14 @@ def test_all_errors_are_listed_up_to_20(check):
     assert len(result.lines) == 20
     for i, line in enumerate(result.lines):
         assert line == (f"a.json:{5 + 4 * i}:12: processes.j{i}.nice: want a "
-                        "number -20-19, got 99")
+                        "number -20 to 19, got 99")
     assert len(check(None, "-q").lines) == 1
+
+
+def test_one_mistake_is_one_line(check):
+    document = {"processes": {"a": "sleep 1"}}
+    assert check(json.dumps(document)).lines == [
+        "a.json:1:21: processes.a: want a mapping, got string"]
 
 
 def test_warnings_do_not_hide_an_error(check):
@@ -335,7 +341,7 @@ def test_an_error_in_an_included_file(check, tmp_path):
     include(tmp_path, one="processes:\n  a: {command: x, nice: 99}")
     result = check("include: one.yaml", name="a.yaml")
     assert result.stdout == (f"{tmp_path}/one.yaml:2:25: processes.a.nice: "
-                             "want a number -20-19, got 99\n")
+                             "want a number -20 to 19, got 99\n")
     assert result.code == 5
 
 

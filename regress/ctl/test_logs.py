@@ -177,6 +177,18 @@ def test_full_disk(ctl, fake):
         b"musterctl: standard output: No space left on device\n"
 
 
+@pytest.mark.parametrize("words", [
+    ["status"], ["ps", "--json"], ["info"], ["wait", "--json"],
+    ["restart", "web"], ["restart", "--json", "web"], ["token"], ["help"],
+    ["--version"], ["completion", "bash"]])
+def test_full_disk_of_others(ctl, words):
+    with open("/dev/full", "wb") as full:
+        p = ctl.start(*words, stdout=full)
+        assert p.wait(10 * harness.SLOW) == 1
+    assert p.stderr.read() == \
+        b"musterctl: standard output: No space left on device\n"
+
+
 # --- -f ---
 
 

@@ -91,6 +91,11 @@ def test_not_yet(ctl, verb):
     (["restrat", "x"], 'unknown verb restrat (did you mean "restart"?)'),
     (["x\x1b"], "unknown verb x\\e; see musterctl help"),
     (["help", "x"], "unknown verb x; see musterctl help"),
+    (["help", "statsu"], 'unknown verb statsu (did you mean "status"?)'),
+    (["-s", "x", "test", "--", "true"], "-s names a musterd that runs; this "
+     "starts one itself, of the file of -f"),
+    (["-H", "http://x", "validate"], "-H names a musterd that runs; this "
+     "starts one itself, of the file of -f"),
     (["--josn", "status"], "unknown option --josn (did you mean --json?)"),
     (["status", "-x"], "unknown option -x; see musterctl status --help"),
     (["-n", "3", "logs"], "unknown option -n; see musterctl --help"),

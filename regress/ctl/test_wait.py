@@ -10,16 +10,27 @@ import harness
 from fakemusterd import exited, process, verifier
 
 
+def asked(fake, seconds, change):
+    """Something happens so long after somebody has asked how it is."""
+    before = len(fake.requests)
+
+    def run():
+        harness.wait_for("a question", lambda: len(fake.requests) > before)
+        time.sleep(seconds)
+        change()
+    threading.Thread(target=run).start()
+
+
 def test_ready(ctl, fake):
     r = ctl("wait")
     assert (r.returncode, r.stdout, r.stderr) == (0, "", "")
-    assert fake.requests == ["GET /v1/ready?wait=60"]
+    assert fake.requests == ["GET /v1/ready?wait=5"]
 
 
 def test_not_ready_yet(ctl, fake):
     fake.ready = "default.web: starting: http 503"
-    threading.Timer(0.5, setattr, [fake, "ready", True]).start()
     start = time.monotonic()
+    threading.Timer(0.5, setattr, [fake, "ready", True]).start()
     assert ctl("wait").returncode == 0
     assert time.monotonic() - start >= 0.5
 
@@ -63,9 +74,44 @@ def test_never_ready(ctl, fake):
     assert r.stderr == "musterctl: musterd is shutting down\n"
 
 
+@pytest.mark.parametrize("state, more", [
+    ("exited", ": exit code 1"), ("failed", ": http 503"), ("exited", "")])
+def test_never_ready_without_one_that_has_ended(ctl, fake, state, more):
+    """Nobody would end the wait."""
+    fake.ready = f"default.x: starting\ndefault.web: {state}{more}"
+    fake.processes = [process(1, "x", "starting"),
+                      process(2, "web", state, exit=exited(1))]
+    r = ctl("wait")
+    assert r.returncode == 1
+    assert r.stderr.splitlines() == [
+        "musterctl: not ready, and will not be:",
+        "musterctl: default.x: starting",
+        f"musterctl: default.web: {state}{more}"]
+    assert json.loads(ctl("wait", "--json").stdout) == {
+        "met": False, "missing": fake.ready.splitlines()}
+
+
+def test_ready_in_spite_of_one_that_has_ended(ctl, fake):
+    """Its code is one of success-codes: it is not among the missing."""
+    fake.ready = "default.x: starting\ndefault.web2: exited"
+    fake.processes = [process(1, "web", "exited", exit=exited(3))]
+    asked(fake, 0.3, lambda: setattr(fake, "ready", True))
+    assert ctl("wait").returncode == 0
+
+
+def test_verified_once_and_dead_now(ctl, fake):
+    fake.processes = [process(1, "web", "exited", verified=True,
+                              exit=exited(1))]
+    r = ctl("wait", "web")
+    assert (r.returncode, r.stderr) == (1, "musterctl: web: exited: exit 1\n")
+    assert ", verified" not in ctl("status", "web").stdout
+    fake.processes[0]["exit"] = exited(0)
+    assert ctl("wait", "web").returncode == 0
+
+
 def test_musterd_ends(ctl, fake):
     fake.ready = "nothing"
-    threading.Timer(0.3, fake.close).start()
+    asked(fake, 0.3, fake.close)
     r = ctl("wait")
     assert (r.returncode, r.stderr) == (1, "musterctl: musterd has ended\n")
 
@@ -84,8 +130,7 @@ def test_httpd_is_replaced(ctl, fake):
 
 
 def after(seconds, fake, index=0, **changes):
-    threading.Timer(seconds, lambda: fake.processes[index].update(changes)
-                    ).start()
+    asked(fake, seconds, lambda: fake.processes[index].update(changes))
 
 
 @pytest.mark.parametrize("args, before, then", [
@@ -93,7 +138,7 @@ def after(seconds, fake, index=0, **changes):
      {"state": "running", "verified": True}),
     (["--for=verified", "web"], {"state": "backoff", "verified": False,
                                  "pid": None},
-     {"state": "exited", "verified": True}),
+     {"state": "exited", "verified": True, "exit": exited(0)}),
     (["--for=running"], {"state": "waiting", "verified": False},
      {"state": "running"}),
     (["--for", "stopped", "id:1"], {}, {"state": "exited", "pid": None}),
@@ -179,7 +224,7 @@ def test_exit_of_what_never_started(ctl, fake):
     ("stopped", 0), ("running", 1), ("verified", 1), ("exit", 69)])
 def test_musterd_ends_meanwhile(ctl, fake, wanted, code):
     fake.processes[0].update(state="stopping", verified=False)
-    threading.Timer(0.2, fake.close).start()
+    asked(fake, 0.2, fake.close)
     r = ctl("wait", "web", f"--for={wanted}")
     assert r.returncode == code
     assert ("musterd has ended" in r.stderr) == (code != 0)

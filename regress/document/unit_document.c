@@ -565,7 +565,10 @@ test_yaml_mistakes(void **state)
 		"found character that cannot start any token, while "
 		"scanning for the next token; indent with blanks, not "
 		"with tabs"},
-	    {"a: b: c", 1, 5, "mapping values are not allowed in this context"},
+	    {"a: b: c", 1, 5,
+		"mapping values are not allowed in this context; a colon is "
+		"missing before, or the indentation is wrong, or a value with "
+		"\": \" wants quotes"},
 	    {"a: [1,\n\n", 3, 1,
 		"did not find expected node content, while parsing a flow "
 		"node"},

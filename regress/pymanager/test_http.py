@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -655,6 +656,23 @@ def test_ready(two):
     assert got.status == 503 and got.headers["Retry-After"]
     assert got.headers["Content-Type"] == "application/problem+json"
     assert "default.two: exited" in got.json()["detail"]
+
+
+def test_ready_says_how_it_ended(musterd):
+    """What its verifier said before is no reason any more."""
+    m = musterd({**KEEP, "processes": {
+        "a": sh("touch up; while ! test -e go; do sleep 0.01; done; exit 3",
+                verify={"file": "up"}),
+        "b": sh("touch up2; exec sleep 4000", verify={"file": "up2"})}})
+    m.wait_status()
+    assert m.get("/v1/ready").status == 200
+    (m.dir / "go").write_text("")
+    os.kill(m.all()["b"]["pid"], signal.SIGKILL)
+    for name in "ab":
+        m.wait_state(name, "exited")
+    assert m.get("/v1/ready").json()["detail"].splitlines() == [
+        "default.a: exited: exit code 3",
+        "default.b: exited: ended by SIGKILL"]
 
 
 def test_ready_waits(musterd, over):

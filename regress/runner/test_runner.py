@@ -89,15 +89,16 @@ def test_command_in_path(run):
 def test_command_that_is_none(run, command):
     m = run({"a": SLEEP}, command)
     assert m.wait() == 127
-    assert command in m.stderr_text()
-    assert "No such file or directory" in m.stderr_text()
+    assert m.stderr_text().splitlines()[-1] == (
+        f"musterd: {command}: No such file or directory")
     assert m.stdout_text() == ""
 
 
 def test_command_that_is_no_program(run):
     m = run({"a": SLEEP}, "/etc/passwd")
     assert m.wait() == 126
-    assert "Permission denied" in m.stderr_text()
+    assert m.stderr_text().endswith(
+        "\nmusterd: /etc/passwd: Permission denied\n")
 
 
 def test_no_command(musterd):
@@ -210,10 +211,14 @@ def test_progress_on_a_terminal():
     """Drawn in place; the command writes below it."""
     m = start({"db": sh("sleep 0.4; touch up; exec sleep 4000",
                         verify={"file": "up"}), "web": SLEEP},
-              "echo", "the command", terminal=True)
+              "echo", "the command", terminal=True, env={"NO_COLOR": "1"})
     with m:
         assert m.wait() == 0
-    pictures = m.terminal_text().replace("\033[K", "").split("[+] ")
+    shown = m.terminal_text()
+    # Lines are cut, not continued on the next one, as long as it is drawn.
+    assert shown.count("\033[?7l") == shown.count("\033[?7h") > 1
+    shown = shown.replace("\033[?7l", "").replace("\033[?7h", "")
+    pictures = shown.replace("\033[K", "").split("[+] ")
     *pictures, last = pictures[1:]
     assert pictures[0].startswith("0/2 ready\r\n")
     assert "db               waiting" in pictures[0]
@@ -223,6 +228,36 @@ def test_progress_on_a_terminal():
     assert last.startswith("2/2 ready\r\n ✔ db               verified")
     assert " ✔ web              started" in last
     assert last.endswith("s\r\nthe command\r\n")
+
+
+@pytest.mark.parametrize("env, colour", [
+    ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False),
+    ({"TERM": "dumb"}, False), ({"TERM": "dumb", "CLICOLOR_FORCE": "1"}, True)])
+def test_colour_on_a_terminal(env, colour):
+    m = start({"web": SLEEP}, "true", terminal=True,
+              env={"TERM": "xterm", **env})
+    with m:
+        assert m.wait() == 0
+    assert ("\033[32m✔\033[0m web" in m.terminal_text()) == colour
+    assert colour or "\033[3" not in m.terminal_text()
+
+
+def test_many_on_a_terminal():
+    """Who is not ready is shown, and no more rows than a terminal has."""
+    jobs = {f"{i}é" * 9: SLEEP for i in range(30)}
+    jobs["last"] = sh("sleep 0.3; touch up; exec sleep 4000",
+                      verify={"file": "up"})
+    m = start(jobs, "true", terminal=True)
+    with m:
+        assert m.wait() == 0
+    pictures = m.terminal_text().split("[+] ")[1:]
+    assert all(p.count("\r\n") == 21 for p in pictures)
+    assert " last " in pictures[-1]
+    # Padded to the longest, by characters.
+    last = pictures[-1].splitlines()
+    assert len({line.index("started") for line in last
+                if "started" in line}) == 1
+    assert last[-1].index("verified") == last[-2].index("started")
 
 
 # --- the launch fails ---
@@ -242,8 +277,18 @@ def test_failed_launch(run):
                      r"directory, gave up after 0\.3 s", said, re.M)
     last = said[said.index("bad: last lines of its output:"):].splitlines()
     assert last[1:11] == [f"    line {i}" for i in range(3, 13)]
+    assert last[11] == f"bad: for more: musterd -f {m.file}"
     assert "✘ bad" in said
     assert m.leftovers() == []
+
+
+def test_failed_launch_does_nothing_to_the_terminal(run):
+    m = run({"bad": sh("printf 'a\\033[31mb\\007\\303\\251\\n\\377'; exit 3",
+                       redirect_output="bad.log", verify="exited")}, "true")
+    assert m.wait() == 5
+    assert m.stderr_text().endswith(
+        "bad: last lines of its output:\n    a\\033[31mb\\007é\n"
+        f"    \\377\nbad: more is in {m.dir}/bad.log\n")
 
 
 def test_failed_launch_of_one_that_ended(run):
