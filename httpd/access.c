@@ -277,9 +277,10 @@ access_find(const struct client *c, uint32_t id, struct replica_process *p)
 }
 
 int
-access_next(const struct client *c, size_t *cursor, struct replica_process *p)
+access_next(const struct client *c, const struct table *of, size_t *cursor,
+    struct replica_process *p)
 {
-	while (replica_next(cursor, p))
+	while (replica_next(of, cursor, p))
 		if (principal_covers(c->principal, p->job, p->job_len))
 			return 1;
 	return 0;

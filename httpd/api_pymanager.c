@@ -78,30 +78,35 @@ api_status(struct request *q)
 	respond_json(q->client, 200, &out);
 }
 
+static const struct json *
+row(const struct replica_process *p, int first)
+{
+	json_begin(&out);
+	out.first = first;
+	put_process(p);
+	return &out;
+}
+
 static void
 list(struct client *c)
 {
 	struct replica_process p;
+	struct list_kind kind = {
+	    .type = "application/json",
+	    .close = "]}",
+	    .row = row,
+	    .listed = 1,
+	};
+	unsigned int count;
 	size_t cursor;
-	int64_t count;
 
 	count = 0;
 	cursor = 0;
-	while (access_next(c, &cursor, &p))
+	while (access_next(c, NULL, &cursor, &p))
 		count += p.listed;
-	json_begin(&out);
-	json_open(&out, '{');
-	json_key(&out, "count");
-	json_int(&out, count);
-	json_key(&out, "processes");
-	json_open(&out, '[');
-	cursor = 0;
-	while (access_next(c, &cursor, &p))
-		if (p.listed)
-			put_process(&p);
-	json_close(&out, '[');
-	json_close(&out, '{');
-	respond_json(c, 200, &out);
+	(void)snprintf(kind.open, sizeof(kind.open),
+	    "{\"count\": %u, \"processes\": [", count);
+	list_answer(c, &kind);
 }
 
 static void

@@ -382,6 +382,7 @@ ready(struct component *component)
 {
 	base = component->base;
 	parent_channel = component->parent;
+	turn_prepare();
 	(void)evtimer_assign(&patience, base, patience_cb, NULL);
 	(void)evtimer_assign(&answers, base, answers_cb, NULL);
 }
