@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct channel *manager_channel;
 
 void
-clients_revoke(void)
+rights_renew(void)
 {
 }
 

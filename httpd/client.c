@@ -194,25 +194,11 @@ client_free(struct client *c)
 }
 
 void
-clients_revoke(void)
+client_end(struct client *c)
 {
-	static char empty[] = "";
-	static char *nothing[] = {empty, NULL};
-	static char name[] = "revoked";
-	static const struct principal revoked = {
-	    .name = name, .scope = nothing, .kind = PRINCIPAL_TOKEN};
-	struct client *c;
-
-	TAILQ_FOREACH (c, &clients, entry) {
-		if (c->principal == NULL)
-			continue;
-		c->principal = &revoked;
-		if (c->state != CLIENT_STREAMING)
-			continue;
-		/* Not here: somebody may be at work with it. */
-		c->state = CLIENT_CLOSING;
-		event_active(&c->timer, EV_TIMEOUT, 0);
-	}
+	/* Not here: somebody may be at work with it. */
+	c->state = CLIENT_CLOSING;
+	event_active(&c->timer, EV_TIMEOUT, 0);
 }
 
 void
@@ -234,7 +220,9 @@ timer_cb(int fd, short ev, void *arg)
 	(void)fd;
 	(void)ev;
 	c = arg;
-	if (c->state == CLIENT_STREAMING)
+	if (c->state == CLIENT_STREAMING && rights_have_ended(c))
+		client_free(c); /* the clock was set */
+	else if (c->state == CLIENT_STREAMING)
 		stream_comment(c);
 	else if (c->state == CLIENT_WAITING && c->answer != NULL)
 		c->answer(c, NULL);
@@ -552,7 +540,8 @@ client_work(struct client *c)
 		return c->writing ? 0 : list_work(c);
 	if (!may_go_on(c))
 		return 0;
-	full = c->more ? client_process(c, c->in, c->in_len) : client_read(c);
+	full = c->more && c->in != NULL ? client_process(c, c->in, c->in_len) :
+					  client_read(c);
 	if (full == -1)
 		return 0;
 	if (c->list != NULL)

@@ -122,6 +122,9 @@ enum client_state {
 	CLIENT_HANDSHAKE, /* of TLS, before all of these */
 };
 
+/* What a request has its rights from. */
+enum access_by { BY_USER, BY_TOKEN, BY_CERTIFICATE };
+
 /* Where it waits for its turn (turn.c). */
 enum turn_queue {
 	TURN_NONE,
@@ -143,6 +146,7 @@ struct client {
 	uint8_t allowed; /* enum access_role of the peer's user */
 	uint8_t role; /* enum access_role of the request */
 	uint8_t is_certified; /* `certificate` is the hash of one */
+	uint8_t by; /* enum access_by of the request */
 	uint8_t head; /* the request was a HEAD */
 	uint8_t minor; /* of the request's version */
 	uint8_t close; /* after this answer */
@@ -156,6 +160,9 @@ struct client {
 	int64_t uid; /* of the peer, -1 unknown */
 	char from[64];
 	uint8_t certificate[PRINCIPAL_HASH];
+	int64_t certificate_ends; /* wall, seconds */
+	uint8_t token[PRINCIPAL_HASH]; /* of the request */
+	int64_t ends; /* what the request may: wall, seconds; 0 never */
 	struct tls *tls; /* NULL: bytes as they are */
 	struct tls_server *server; /* of tls */
 	/* Of the request, until the replica changes; NULL: its user. */
@@ -206,8 +213,8 @@ int client_drained(const struct client *);
 void client_timer(struct client *, unsigned int seconds);
 /* What there is to do for it, within its share: 1 if there is more. */
 int client_work(struct client *);
-/* Tokens and certificates are others now: what was begun with one ends. */
-void clients_revoke(void);
+/* Ends it, whatever it does, when the loop comes to it. */
+void client_end(struct client *);
 int64_t now_seconds(void);
 extern unsigned int nclients;
 
@@ -260,6 +267,13 @@ void access_certificate(struct client *);
  * principal.  0, or a status and a reason.
  */
 int access_request(struct client *, const char *buf, const char **reason);
+/*
+ * The rules are others now, or some time has gone by: the role that the
+ * request has today, and the principal.
+ */
+enum access_role access_again(struct client *);
+/* What the user of the connection may has changed. */
+void access_peer_again(struct client *);
 /* "token ci", "certificate alice"; "": a user. */
 void access_who(const struct client *, char *buf, size_t size);
 /* As replica_find() and replica_next(), of what the request may see. */
@@ -268,6 +282,16 @@ int access_next(const struct client *, const struct table *, size_t *cursor,
     struct replica_process *);
 /* Does it see all jobs? */
 int access_is_whole(const struct client *);
+
+/* ---- rights.c: what is allowed no more -------------------------------- */
+
+/* After a reload: users, tokens and names of certificates. */
+void rights_renew(void);
+/* After new files of TLS. */
+void rights_renew_certificates(void);
+/* Something begins that may go on for longer than its rights. */
+void rights_watch(const struct client *);
+int rights_have_ended(const struct client *);
 
 /* ---- diag_linux.c --------------------------------------------------- */
 
@@ -349,6 +373,8 @@ void api_v1_ready_gone(struct client *);
 int stream_message(struct channel *, struct imsg *, void *);
 void stream_free(struct stream *);
 int stream_follows(const struct stream *); /* NULL does not */
+/* May it see the process that it reads (as long as there is one)? */
+int stream_is_covered(const struct client *);
 void stream_pull(struct client *); /* the reader has taken all */
 void stream_resume(void); /* a new relay */
 /* Has the relay to answer one that does not wait for output? */

@@ -256,6 +256,7 @@ list_answer(struct client *c, const struct list_kind *kind)
 		respond_stream(c, kind->type);
 		if (!c->head) {
 			c->list = l; /* client_work() goes on */
+			rights_watch(c);
 			return;
 		}
 		client_done(c);

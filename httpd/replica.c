@@ -231,8 +231,8 @@ got_sequence(struct wire_reader *r)
 		table_retire(table);
 		table = coming;
 		coming = NULL;
-		clients_revoke();
 		principals_commit();
+		rights_renew();
 		replica.complete = 1;
 		(void)malloc_trim(0); /* what the burst has left */
 		listen_start();

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from certificates import Authority
-from harness import MUSTERCTL, job, wait_for
+from harness import MUSTERCTL, PYTHON, SLOW, job, wait_for
 
 KEEP = {"keep_alive": True, "graceful_time": 2}
 JOBS = {"web": job("sleep", "1000"), "db": job("sleep", "1001"),
@@ -283,6 +283,69 @@ def test_the_end_of_a_token(start):
     assert answer.json()["detail"] == "this token has expired"
     assert status(m, "muster_2") == 200
     wait_for("its end", lambda: status(m, "muster_3") == 401)
+
+
+def test_what_is_followed_ends_with_its_token(start):
+    """Of two that follow, the one whose token goes on goes on."""
+    soon = int(time.time()) + 3
+    m = start({"long": entry("muster_l", "read"),
+               "soon": entry("muster_s", "read", expires=time.strftime(
+                   "%Y-%m-%dT%H:%M:%SZ", time.gmtime(soon)))})
+    followers = []
+    for token in ("muster_l", "muster_s"):
+        c = m.connect()
+        c.request("GET", "/v1/processes/1/streams/stdout?follow=1",
+                  headers={**bearer(token),
+                           "Accept": "application/octet-stream"})
+        answer = c.getresponse()
+        assert answer.status == 200
+        followers.append((c, answer))
+    with pytest.raises(http.client.IncompleteRead):
+        followers[1][1].read()
+    # Not when it is asked whether its reader is still there (15 s).
+    assert soon <= time.time() < soon + 8 * SLOW
+    followers[0][0].sock.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        followers[0][1].fp.raw.read(1)
+    for c, _ in followers:
+        c.close()
+
+
+@pytest.mark.needs_root
+def test_users_go_with_a_reload(musterd):
+    """A connection of one who was allowed is his no longer."""
+    m = musterd({**KEEP, "http": {"allow-users": ["nobody"]},
+                 "processes": JOBS}).wait_status()
+    script = (
+        "import http.client, sys\n"
+        f"c = http.client.HTTPConnection('127.0.0.1', {m.port}, timeout=20)\n"
+        "c.connect()\n"
+        "for line in sys.stdin:\n"
+        "    s = c.sock\n"
+        "    c.request('GET', '/status')\n"
+        "    a = c.getresponse()\n"
+        "    a.read()\n"
+        "    print(a.status, s is not None, flush=True)\n")
+    with subprocess.Popen(
+            [PYTHON, "-c", script], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, encoding="ascii", user=NOBODY,
+            group=NOBODY, extra_groups=[]) as p:
+
+        def ask():
+            p.stdin.write("\n")
+            p.stdin.flush()
+            return p.stdout.readline()
+
+        assert ask() == "200 True\n"
+        config = json.loads(m.file.read_text())
+        del config["http"]["allow-users"]
+        m.file.write_text(json.dumps(config))
+        m.signal(signal.SIGHUP)
+        told = []
+        wait_for("the refusal", lambda: told.append(ask()) or
+                 told[-1][:3] == "403")
+        assert told[-1] == "403 True\n"
+        p.stdin.close()
 
 
 def test_keys_of_the_audit(start):
