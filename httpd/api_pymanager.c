@@ -140,6 +140,7 @@ api_root(struct request *q)
 		return;
 	}
 	if (!access_is_whole(q->client)) {
+		refusal_audit(q->client, REQUEST_SHUTDOWN, "", 403);
 		fail(q->client, 403, "This token is not for all jobs.");
 		return;
 	}
@@ -231,6 +232,7 @@ api_restart(struct request *q)
 	    (error != NULL || access_find(q->client, id, &p) == -1)) {
 		(void)snprintf(text, sizeof(text),
 		    "Process with id '%s' not found.", digits);
+		refusal_audit(q->client, REQUEST_RESTART_PROCESS, digits, 404);
 		fail(q->client, 404, text);
 		return;
 	}

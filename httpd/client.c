@@ -220,14 +220,14 @@ timer_cb(int fd, short ev, void *arg)
 	(void)fd;
 	(void)ev;
 	c = arg;
-	if (c->state == CLIENT_STREAMING && rights_have_ended(c))
-		client_free(c); /* the clock was set */
+	if (c->state == CLIENT_CLOSING ||
+	    /* The clock was set. */
+	    (c->state == CLIENT_STREAMING && rights_have_ended(c)))
+		client_free(c);
 	else if (c->state == CLIENT_STREAMING)
 		stream_comment(c);
 	else if (c->state == CLIENT_WAITING && c->answer != NULL)
 		c->answer(c, NULL);
-	else if (c->state == CLIENT_CLOSING)
-		client_free(c);
 }
 
 /* ---- output --------------------------------------------------------- */

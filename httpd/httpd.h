@@ -293,6 +293,12 @@ void rights_renew_certificates(void);
 void rights_watch(const struct client *);
 int rights_have_ended(const struct client *);
 
+/* ---- refusal.c -------------------------------------------------------- */
+
+/* The audit tells of it. */
+void refusal_audit(
+    const struct client *, enum request_op, const char *argument, int status);
+
 /* ---- diag_linux.c --------------------------------------------------- */
 
 int diag_open(void); /* a descriptor, -1 with errno */

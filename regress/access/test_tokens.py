@@ -1,5 +1,6 @@
 """Bearer tokens: roles, scopes, what is told of them, and what is refused."""
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -148,6 +149,16 @@ def test_every_change_is_told(start):
     status(m, "muster_o", "POST", f"/restart/{web}")
     status(m, "muster_r", "POST", f"/restart/{web}")
     status(m, "muster_o", "POST", "/restart/777")
+    status(m, "muster_x", "POST", "/restart/%1b%5B31m%0A777")
+    status(m, "muster_x", "POST", f"/restart/{web}")
+    status(m, "muster_o", "DELETE", "/")
+    status(m, "muster_s", "DELETE", "/")
+    status(m, "muster_e", "POST", f"/restart/{web}")
+    assert m.delete("/", headers={"Origin": "http://evil"}).status == 403
+    # These would not have changed anything.
+    status(m, "muster_x", "GET", f"/restart/{web}")
+    status(m, "muster_x", "POST", "/status")
+    status(m, "muster_x", "DELETE", "/v1/processes/1")
     m.post(f"/restart/{web}", over="unix")
     m.delete("/", over="unix")
     m.wait()
@@ -155,13 +166,55 @@ def test_every_change_is_told(start):
              if line.startswith("[AUDIT] ")]
     wanted = (
         rf"restart {web} \(default\.web\) by token ci from 127.0.0.1:\d+: 200",
+        rf"restart {web} \(default\.web\) by token reader from "
+        r"127.0.0.1:\d+: 403 forbidden",
         r"restart 777 by token ci from 127.0.0.1:\d+: 404 process-not-found",
+        rf"restart {web} \(default\.web\) by uid \d+ from 127.0.0.1:\d+: "
+        r"401 unauthorized",
+        r"shutdown by token ci from 127.0.0.1:\d+: 403 forbidden",
+        r"shutdown by token all-of-it from 127.0.0.1:\d+: 403 forbidden",
+        rf"restart {web} \(default\.web\) by token elsewhere from "
+        r"127.0.0.1:\d+: 404 process-not-found",
+        r"shutdown by uid \d+ from 127.0.0.1:\d+: 403 forbidden",
         rf"restart {web} \(default\.web\) by uid \d+ from unix:pid=\d+: 200",
         r"shutdown by uid \d+ from unix:pid=\d+: 200")
     assert len(lines) == len(wanted), lines
     for line, want in zip(lines, wanted):
         assert re.fullmatch(r"\[AUDIT\] " + want, line), line
     assert "muster_" not in m.stderr_text() + m.stdout_text()
+
+
+def test_what_was_tried_is_told_in_one_line_each(start):
+    """Whatever stands in the path; and not without end."""
+    m = start()
+    for _ in range(2):
+        for text in ("%0A[AUDIT]%20x", "%E2%80%AE7", "7%20by%20root", "x" * 999):
+            status(m, "muster_x", "POST", f"/restart/{text}")
+    many = 400
+    with contextlib.closing(m.connect()) as c:
+        for _ in range(many):
+            c.request("POST", "/restart/1", headers=bearer("muster_r"))
+            assert c.getresponse().read()
+
+    def lines():
+        return [line for line in m.stderr_text().splitlines()
+                if line.startswith("[AUDIT] ")]
+
+    def told():
+        return sum(int(re.match(r"\[AUDIT\] (\d+) more attempts by others "
+                                r"from worker \d: refused$", line).group(1))
+                   if "more attempts" in line else 1 for line in lines())
+
+    wait_for("all of them", lambda: told() >= many + 6)
+    assert told() <= many + 6
+    assert len(lines()) < 100
+    text = m.stderr_text()
+    assert text.count("[AUDIT] restart ? by uid") >= 6
+    assert "\n[AUDIT] x" not in text and "\u202e" not in text
+    assert "by root" not in text and "xx" not in text
+    # Others are told of as ever.
+    assert status(m, "muster_o", "POST", "/restart/1") == 200
+    wait_for("the line", lambda: "by token ci from" in m.stderr_text())
 
 
 def test_they_go_with_a_reload(start):
