@@ -328,6 +328,11 @@ enum imsg_type {
 	/* Who may do what, after FEED_CONFIG, which forgets all of them: see
 	 * feed.h. */
 	IMSG_FEED_PRINCIPAL,
+	/* manager → httpd: empty, behind a batch now and then; httpd →
+	 * manager: IMSG_FEED_READ, empty, when it has come to it.  A worker
+	 * that does not is late (IMSG_PEER_LATE). */
+	IMSG_FEED_ASK,
+	IMSG_FEED_READ,
 
 	/* ---- httpd ⇄ manager: requests that change something ------------- */
 

@@ -64,7 +64,7 @@ static const uint32_t of_relay[] = {IMSG_STREAM_DRAINED, IMSG_STREAM_TAIL_DONE,
 static const uint32_t of_verifier[] = {
     IMSG_CHECK_ATTEMPT, IMSG_CHECK_TRYING, IMSG_CHECK_START};
 static const uint32_t of_worker[] = {
-    IMSG_REQUEST, IMSG_REQUEST_DONE, IMSG_REFUSED};
+    IMSG_REQUEST, IMSG_REQUEST_DONE, IMSG_REFUSED, IMSG_FEED_READ};
 
 static const char in_order[] =
     "http: {enabled: true, allow-users: [7]}\n"

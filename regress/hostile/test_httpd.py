@@ -262,6 +262,20 @@ def test_silence(owned):
     witness.over()
 
 
+def test_a_worker_that_hangs(owned):
+    """It reads nothing, and nobody waits for it: it is missed nevertheless."""
+    o, _, worker = start(owned, 1)
+    o.peer(worker, MANAGER)
+
+    def changed():
+        assert o.m.post("/restart/2").status == 200
+        return "muster-httpd 0: " in o.m.stdout_text()
+
+    harness.wait_for("somebody to miss it", changed, 40, 0.25)
+    assert worker.ended()
+    assert o.m.status() == "running"
+
+
 def test_backoff(owned):
     """It is replaced at once, then after longer and longer pauses."""
     o, witness, worker = start(owned, 5)
