@@ -19,6 +19,7 @@
  */
 
 #define READ_SIZE ((size_t)HTTP_MAX_HEAD)
+#define TOLD_ENOUGH 4 /* then it costs less not to be told again */
 #define KEEP_OUTPUT 2048 /* buffers up to this size are kept */
 #define MAX_ANSWER (4UL * 1024 * 1024) /* unsent, and more is to be written */
 
@@ -426,7 +427,7 @@ keep(struct client *c, const char *rest, size_t len)
 static int
 has_room(const struct client *c, size_t len)
 {
-	return c->out_len - c->out_off < MAX_OUTPUT && !room_over(len);
+	return c->out_len - c->out_off < room_share() && !room_over(len);
 }
 
 /*
@@ -614,10 +615,11 @@ read_cb(int fd, short ev, void *arg)
 		drain(c);
 	else if (!may_go_on(c))
 		read_later(c);
-	else if (c->turn != TURN_NONE)
-		unwatch(c);
-	else
+	else if (c->turn == TURN_NONE) {
+		c->told = 0;
 		turn_ready(c);
+	} else if (++c->told == TOLD_ENOUGH)
+		unwatch(c);
 }
 
 void

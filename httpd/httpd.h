@@ -21,7 +21,8 @@
 #define HEAD_SECONDS 10 /* from its first byte to its last */
 #define IDLE_SECONDS 75 /* between requests */
 #define WRITE_SECONDS 30 /* without progress of the reader */
-#define MAX_OUTPUT 3584 /* unsent: its next request waits */
+#define MAX_OUTPUT 16384 /* unsent: its next request waits */
+#define MIN_OUTPUT 3584 /* the same, when many do not read */
 #define MAX_STREAMS 400 /* readers of output; others find room, too */
 #define COMMENT_SECONDS 15 /* of silence on a stream */
 #define MAX_WAIT 600 /* seconds of ?wait= */
@@ -155,6 +156,7 @@ struct client {
 	uint8_t turn; /* enum turn_queue */
 	uint8_t shaken; /* a step of its handshake was made */
 	uint8_t unwatched; /* nothing is read for now */
+	uint8_t told; /* how often, that there is something to read */
 	uint8_t more; /* `in` may hold a whole request */
 	int64_t debt; /* ns: until then it has used its time */
 	int64_t uid; /* of the peer, -1 unknown */
@@ -243,6 +245,8 @@ int room_make(const struct client *newcomer);
 /* So much is unread that who has sent so many bytes (SIZE_MAX: no request)
  * is not answered now: room_defer(). */
 int room_over(size_t asked);
+/* How much may be unsent of one client before its next request waits. */
+size_t room_share(void);
 /* Its write event is made active when there is room again. */
 void room_defer(struct client *);
 void room_forget(struct client *);

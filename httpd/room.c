@@ -18,6 +18,7 @@
  */
 
 #define MAX_UNREAD (2UL * 1024 * 1024) /* bytes, of all clients */
+#define PLENTY (512UL * 1024) /* less is unread: several answers at once */
 #define RESERVE (1024UL * 1024) /* for who asks one thing at a time */
 #define STALLED_MS 50 /* nothing was taken: no reader */
 #define BLOCKED_MS 10 /* the same, where others find no place */
@@ -152,6 +153,12 @@ int
 room_over(size_t asked)
 {
 	return unread > MAX_UNREAD + (asked <= ONE_REQUEST ? RESERVE : 0);
+}
+
+size_t
+room_share(void)
+{
+	return unread < PLENTY ? MAX_OUTPUT : MIN_OUTPUT;
 }
 
 static void
