@@ -328,6 +328,11 @@ enum imsg_type {
 	/* Who may do what, after FEED_CONFIG, which forgets all of them: see
 	 * feed.h. */
 	IMSG_FEED_PRINCIPAL,
+	/* manager → httpd: empty, behind a batch now and then; httpd →
+	 * manager: IMSG_FEED_READ, empty, when it has come to it.  A worker
+	 * that does not is late (IMSG_PEER_LATE). */
+	IMSG_FEED_ASK,
+	IMSG_FEED_READ,
 
 	/* ---- httpd ⇄ manager: requests that change something ------------- */
 
@@ -340,6 +345,12 @@ enum imsg_type {
 	 * answer is to be sent when the replica has it), str code, str
 	 * detail (for errors), u32 process (0: none). */
 	IMSG_REQUEST_DONE,
+	/* httpd → manager, for the audit: u8 op (enum request_op, 0: none,
+	 * there is only the number), u16 status (401, 403, 404 for what is
+	 * out of scope), i64 uid, str who, str from, str argument (as in
+	 * REQUEST), u32 how many before it were left out.  Such a request was
+	 * refused by the worker.  No answer. */
+	IMSG_REFUSED,
 
 	/* ---- verifier: manager ⇄ verifier -------------------------------- */
 

@@ -11,7 +11,7 @@
  * manager/stage_listen.c manager/stop.c manager/suggest.c manager/tail.c
  * manager/verify.c manager/world.c common/channel.c common/document.c
  * common/document_json.c common/document_yaml.c common/imsg.c
- * common/imsg_buffer.c common/wire.c */
+ * common/bucket.c common/imsg_buffer.c common/wire.c */
 /* libs: event_core bsd yaml jansson */
 /*
  * What the components may say to the manager: its real dispatch functions,
@@ -64,7 +64,8 @@ static const uint32_t of_relay[] = {IMSG_STREAM_DRAINED, IMSG_STREAM_TAIL_DONE,
     IMSG_CONSOLE_FLUSHED, IMSG_STREAM_READ_DONE};
 static const uint32_t of_verifier[] = {
     IMSG_CHECK_ATTEMPT, IMSG_CHECK_TRYING, IMSG_CHECK_START};
-static const uint32_t of_worker[] = {IMSG_REQUEST, IMSG_REQUEST_DONE};
+static const uint32_t of_worker[] = {
+    IMSG_REQUEST, IMSG_REQUEST_DONE, IMSG_REFUSED, IMSG_FEED_READ};
 
 static const char in_order[] =
     "http: {enabled: true, allow-users: [7]}\n"

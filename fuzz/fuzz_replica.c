@@ -1,5 +1,5 @@
-/* sources: httpd/replica.c httpd/principal.c httpd/json.c common/imsg.c
- * common/imsg_buffer.c common/wire.c */
+/* sources: httpd/replica.c httpd/table.c httpd/principal.c httpd/json.c
+ * common/imsg.c common/imsg_buffer.c common/wire.c */
 /* libs: bsd jansson */
 /*
  * The feed as a hostile manager could send it, and what httpd reads of it
@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct channel *manager_channel;
 
 void
-clients_revoke(void)
+rights_renew(void)
 {
 }
 
@@ -32,6 +32,13 @@ listen_start(void)
 void
 api_v1_ready_changed(void)
 {
+}
+
+void
+room_account(size_t before, size_t after)
+{
+	(void)before;
+	(void)after;
 }
 
 void
@@ -89,7 +96,7 @@ look(void)
 	json_begin(&j);
 	cursor = 0;
 	last = 0;
-	for (n = 0; replica_next(&cursor, &p); n++) {
+	for (n = 0; replica_next(NULL, &cursor, &p); n++) {
 		check(p.id > last && p.state < STATE_COUNT);
 		check(replica_find(p.id, &q) == 0 && q.id == p.id);
 		last = p.id;

@@ -131,6 +131,13 @@ access_peer(struct client *c, const struct sockaddr *peer)
 	return role_of_uid(c->uid);
 }
 
+void
+access_peer_again(struct client *c)
+{
+	c->allowed =
+	    (uint8_t)(c->unix_socket ? unix_peer(c) : role_of_uid(c->uid));
+}
+
 static int
 digit(char c)
 {
@@ -155,6 +162,7 @@ access_certificate(struct client *c)
 		c->certificate[i] =
 		    (uint8_t)(digit(digits[0]) << 4 | digit(digits[1]));
 	}
+	c->certificate_ends = transport_certificate_ends(c);
 	c->is_certified = 1;
 }
 
@@ -174,11 +182,11 @@ bearer(const struct client *c, const char *buf)
 	return field->value.len >= 6 && http_equal(value, "Bearer", 6);
 }
 
-static const struct principal *
-bearer_principal(const struct client *c, const char *buf)
+/* Its hash; -1: it is none. */
+static int
+bearer_hash(struct client *c, const char *buf)
 {
 	const struct http_field *field;
-	uint8_t hash[SHA256_DIGEST_LENGTH];
 	SHA2_CTX context;
 	const char *value;
 	size_t len;
@@ -187,60 +195,89 @@ bearer_principal(const struct client *c, const char *buf)
 	value = buf + field->value.off + 6;
 	len = field->value.len - 6;
 	if (len == 0 || *value != ' ')
-		return NULL;
+		return -1;
 	for (; len > 0 && *value == ' '; len--)
 		value++;
 	SHA256Init(&context);
 	SHA256Update(&context, (const uint8_t *)value, len);
-	SHA256Final(hash, &context);
-	return principal_find(PRINCIPAL_TOKEN, hash);
+	SHA256Final(c->token, &context);
+	return 0;
 }
 
 static int
-has_expired(const struct principal *p)
+has_expired(int64_t ends)
 {
-	return p->expires != 0 && time(NULL) >= p->expires;
+	return ends != 0 && time(NULL) >= ends;
+}
+
+static enum access_role
+of_token(struct client *c, const char **reason)
+{
+	const struct principal *p;
+
+	*reason = "this token is not known";
+	p = principal_find(PRINCIPAL_TOKEN, c->token);
+	if (p == NULL)
+		return ACCESS_NONE;
+	*reason = "this token has expired";
+	if (has_expired(p->expires))
+		return ACCESS_NONE;
+	c->principal = p;
+	c->ends = p->expires;
+	return (enum access_role)p->role;
 }
 
 /* Certificates of the client CA are all alike until some are named. */
 static enum access_role
-certified(struct client *c)
+of_certificate(struct client *c)
 {
-	if (!c->is_certified)
+	const struct principal *p;
+
+	if (!c->is_certified || has_expired(c->certificate_ends))
 		return ACCESS_NONE;
-	c->principal = principal_find(PRINCIPAL_CERTIFICATE, c->certificate);
-	if (c->principal != NULL && has_expired(c->principal)) {
-		c->principal = NULL;
+	p = principal_find(PRINCIPAL_CERTIFICATE, c->certificate);
+	if (p != NULL && has_expired(p->expires))
 		return ACCESS_NONE;
-	}
-	if (c->principal != NULL)
-		return (enum access_role)c->principal->role;
+	c->principal = p;
+	c->ends = c->certificate_ends;
+	if (p != NULL && p->expires != 0 &&
+	    (c->ends == 0 || p->expires < c->ends))
+		c->ends = p->expires;
+	if (p != NULL)
+		return (enum access_role)p->role;
 	return principals_count(PRINCIPAL_CERTIFICATE) == 0 ? ACCESS_ADMIN :
 							      ACCESS_NONE;
+}
+
+static enum access_role
+of_user(const struct client *c)
+{
+	if (c->allowed == ACCESS_NONE && !c->unix_socket &&
+	    (replica.flags & FEED_INSECURE))
+		return ACCESS_ADMIN;
+	return (enum access_role)c->allowed;
 }
 
 static int
 identify(struct client *c, const char *buf, const char **reason)
 {
 	c->principal = NULL;
+	c->ends = 0;
 	if (bearer(c, buf)) {
-		c->principal = bearer_principal(c, buf);
-		c->role =
-		    c->principal == NULL ? ACCESS_NONE : c->principal->role;
+		c->by = BY_TOKEN;
 		*reason = "this token is not known";
-		if (c->principal != NULL && has_expired(c->principal)) {
-			*reason = "this token has expired";
-			c->principal = NULL;
-			c->role = ACCESS_NONE;
-		}
+		c->role = bearer_hash(c, buf) == -1 ?
+		    ACCESS_NONE :
+		    (uint8_t)of_token(c, reason);
 		return c->role == ACCESS_NONE ? 401 : 0;
 	}
-	c->role = (uint8_t)certified(c);
-	if (c->role == ACCESS_NONE)
-		c->role = c->allowed;
-	if (c->role == ACCESS_NONE && !c->unix_socket &&
-	    (replica.flags & FEED_INSECURE))
-		c->role = ACCESS_ADMIN;
+	c->by = BY_CERTIFICATE;
+	c->role = (uint8_t)of_certificate(c);
+	if (c->role == ACCESS_NONE) {
+		c->by = BY_USER;
+		c->ends = 0;
+		c->role = (uint8_t)of_user(c);
+	}
 	if (c->role != ACCESS_NONE)
 		return 0;
 	if (c->tls != NULL || (replica.flags & FEED_FOREIGN) ||
@@ -251,6 +288,27 @@ identify(struct client *c, const char *buf, const char **reason)
 	*reason = "this user may not speak to this musterd (see "
 		  "http.allow-users)";
 	return 403;
+}
+
+enum access_role
+access_again(struct client *c)
+{
+	const char *reason;
+
+	c->principal = NULL;
+	c->ends = 0;
+	switch (c->by) {
+	case BY_TOKEN:
+		c->role = (uint8_t)of_token(c, &reason);
+		break;
+	case BY_CERTIFICATE:
+		c->role = (uint8_t)of_certificate(c);
+		break;
+	default:
+		c->role = (uint8_t)of_user(c);
+		break;
+	}
+	return (enum access_role)c->role;
 }
 
 void
@@ -277,9 +335,10 @@ access_find(const struct client *c, uint32_t id, struct replica_process *p)
 }
 
 int
-access_next(const struct client *c, size_t *cursor, struct replica_process *p)
+access_next(const struct client *c, const struct table *of, size_t *cursor,
+    struct replica_process *p)
 {
-	while (replica_next(cursor, p))
+	while (replica_next(of, cursor, p))
 		if (principal_covers(c->principal, p->job, p->job_len))
 			return 1;
 	return 0;

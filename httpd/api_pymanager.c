@@ -78,30 +78,35 @@ api_status(struct request *q)
 	respond_json(q->client, 200, &out);
 }
 
+static const struct json *
+row(const struct replica_process *p, int first)
+{
+	json_begin(&out);
+	out.first = first;
+	put_process(p);
+	return &out;
+}
+
 static void
 list(struct client *c)
 {
 	struct replica_process p;
+	struct list_kind kind = {
+	    .type = "application/json",
+	    .close = "]}",
+	    .row = row,
+	    .listed = 1,
+	};
+	unsigned int count;
 	size_t cursor;
-	int64_t count;
 
 	count = 0;
 	cursor = 0;
-	while (access_next(c, &cursor, &p))
+	while (access_next(c, NULL, &cursor, &p))
 		count += p.listed;
-	json_begin(&out);
-	json_open(&out, '{');
-	json_key(&out, "count");
-	json_int(&out, count);
-	json_key(&out, "processes");
-	json_open(&out, '[');
-	cursor = 0;
-	while (access_next(c, &cursor, &p))
-		if (p.listed)
-			put_process(&p);
-	json_close(&out, '[');
-	json_close(&out, '{');
-	respond_json(c, 200, &out);
+	(void)snprintf(kind.open, sizeof(kind.open),
+	    "{\"count\": %u, \"processes\": [", count);
+	list_answer(c, &kind);
 }
 
 static void
@@ -135,6 +140,7 @@ api_root(struct request *q)
 		return;
 	}
 	if (!access_is_whole(q->client)) {
+		refusal_audit(q->client, REQUEST_SHUTDOWN, "", 403);
 		fail(q->client, 403, "This token is not for all jobs.");
 		return;
 	}
@@ -226,6 +232,7 @@ api_restart(struct request *q)
 	    (error != NULL || access_find(q->client, id, &p) == -1)) {
 		(void)snprintf(text, sizeof(text),
 		    "Process with id '%s' not found.", digits);
+		refusal_audit(q->client, REQUEST_RESTART_PROCESS, digits, 404);
 		fail(q->client, 404, text);
 		return;
 	}

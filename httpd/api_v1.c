@@ -42,7 +42,7 @@ put_counts(const struct client *c)
 
 	memset(counts, 0, sizeof(counts));
 	cursor = 0;
-	while (access_next(c, &cursor, &p))
+	while (access_next(c, NULL, &cursor, &p))
 		counts[p.state]++;
 	json_open(&out, '{');
 	for (i = 0; i < STATE_COUNT; i++) {
@@ -347,66 +347,47 @@ put_process(const struct replica_process *p)
 	json_close(&out, '{');
 }
 
-/* Is it of this job: "web", or "default.web"? */
-static int
-of_job(const struct replica_process *p, const char *job)
+static const struct json *
+row(const struct replica_process *p, int first)
 {
-	size_t n;
+	json_begin(&out);
+	out.first = first;
+	put_process(p);
+	return &out;
+}
 
-	n = strlen(job);
-	if (n == p->job_len && memcmp(job, p->job, n) == 0)
-		return 1;
-	return p->job_len == n + 8 && memcmp(p->job, "default.", 8) == 0 &&
-	    memcmp(p->job + 8, job, n) == 0;
+static const struct json *
+line(const struct replica_process *p, int first)
+{
+	(void)row(p, first);
+	json_raw(&out, "\n", 1);
+	return &out;
 }
 
 void
 api_v1_processes(struct request *q)
 {
-	struct replica_process p;
-	char job[MAX_NAME + 80];
-	size_t cursor;
-	int filter;
-	int found;
-	int ndjson;
+	static const struct list_kind rows = {
+	    .type = "application/json",
+	    .open = "{\"processes\": [",
+	    .close = "]}",
+	    .row = row,
+	};
+	static const struct list_kind lines = {
+	    .type = "application/x-ndjson",
+	    .close = "",
+	    .row = line,
+	    .lines = 1,
+	};
+	struct list_kind kind;
 
-	filter = query_get(q->client, q->buf, "job", job, sizeof(job));
-	if (filter == -1) {
+	kind =
+	    accepts(q->client, q->buf, "application/x-ndjson") ? lines : rows;
+	if (query_get(q->client, q->buf, "job", kind.job, sizeof(kind.job)) ==
+	    -1)
 		respond_problem(q->client, 400, "bad-query", "malformed query");
-		return;
-	}
-	ndjson = accepts(q->client, q->buf, "application/x-ndjson");
-	found = 0;
-	cursor = 0;
-	json_begin(&out);
-	if (!ndjson) {
-		json_open(&out, '{');
-		json_key(&out, "processes");
-		json_open(&out, '[');
-	}
-	while (access_next(q->client, &cursor, &p)) {
-		if (filter == 1 && !of_job(&p, job))
-			continue;
-		found = 1;
-		put_process(&p);
-		if (ndjson) {
-			json_raw(&out, "\n", 1);
-			out.first = 1;
-		}
-	}
-	if (filter == 1 && !found) {
-		respond_problem(
-		    q->client, 404, "job-not-found", "there is no such job");
-		return;
-	}
-	if (ndjson) {
-		respond(q->client, 200, "application/x-ndjson",
-		    out.len == 0 ? "" : out.data, out.len, NULL, 0);
-		return;
-	}
-	json_close(&out, '[');
-	json_close(&out, '{');
-	respond_json(q->client, 200, &out);
+	else
+		list_answer(q->client, &kind);
 }
 
 void

@@ -19,13 +19,12 @@
  */
 
 #define READ_SIZE ((size_t)HTTP_MAX_HEAD)
+#define TOLD_ENOUGH 4 /* then it costs less not to be told again */
 #define KEEP_OUTPUT 2048 /* buffers up to this size are kept */
 #define MAX_ANSWER (4UL * 1024 * 1024) /* unsent, and more is to be written */
-#define LATER 2 /* priority: handshakes take long, and may wait */
 
 unsigned int nclients;
 
-static void client_process(struct client *, char *, size_t);
 static void read_cb(int, short, void *);
 static void write_cb(int, short, void *);
 static void timer_cb(int, short, void *);
@@ -52,16 +51,16 @@ watch(struct client *c)
 		left = c->head_deadline - now_seconds();
 		tv.tv_sec = left > 0 ? left : 1;
 	}
+	c->unwatched = 0;
 	(void)event_add(&c->read, &tv);
 }
 
-/* TLS may hold bytes that the descriptor no longer tells of. */
+/* It goes on when it has its turn, or has read what it was sent. */
 static void
-watch_again(struct client *c)
+unwatch(struct client *c)
 {
-	watch(c);
-	if (c->tls != NULL)
-		event_active(&c->read, EV_READ, 0);
+	c->unwatched = 1;
+	(void)event_del(&c->read);
 }
 
 /* ---- the handshake of TLS ------------------------------------------- */
@@ -78,7 +77,6 @@ handshake_watch(struct client *c, short what)
 	}
 	(void)event_del(&c->read);
 	(void)event_assign(&c->read, base, c->fd, what, handshake_cb, c);
-	(void)event_priority_set(&c->read, LATER);
 	(void)event_add(&c->read, &tv);
 }
 
@@ -91,29 +89,45 @@ handshake_begin(struct client *c)
 	handshake_watch(c, EV_READ);
 }
 
+/* A step of it.  It has gone, or waits for its peer. */
 static void
-handshake_cb(int fd, short ev, void *arg)
+handshake_work(struct client *c)
 {
-	struct client *c;
 	int n;
 
-	c = arg;
-	n = ev & EV_TIMEOUT ? -1 : transport_handshake(c);
+	/* It may have waited long for its turn. */
+	n = now_seconds() >= c->head_deadline ? -1 : transport_handshake(c);
 	if (n == -1) {
 		client_free(c);
 		return;
 	}
 	if (n != 0) {
+		c->shaken = 1;
 		handshake_watch(c, n == 1 ? EV_READ : EV_WRITE);
 		return;
 	}
 	access_certificate(c);
 	c->state = CLIENT_READING;
 	c->head_deadline = 0;
+	c->debt = 0;
 	(void)event_del(&c->read);
 	(void)event_assign(
-	    &c->read, base, fd, EV_READ | EV_PERSIST, read_cb, c);
+	    &c->read, base, c->fd, EV_READ | EV_PERSIST, read_cb, c);
 	watch(c);
+	turn_later(c); /* a request may have come with the last of it */
+}
+
+static void
+handshake_cb(int fd, short ev, void *arg)
+{
+	struct client *c;
+
+	(void)fd;
+	c = arg;
+	if (ev & EV_TIMEOUT)
+		client_free(c);
+	else
+		turn_later(c);
 }
 
 struct client *
@@ -166,7 +180,9 @@ client_free(struct client *c)
 	nclients--;
 	manager_forget(c);
 	room_forget(c);
+	turn_forget(c);
 	stream_free(c->stream);
+	list_free(c->list);
 	(void)event_del(&c->read);
 	(void)event_del(&c->write);
 	(void)event_del(&c->timer);
@@ -179,25 +195,11 @@ client_free(struct client *c)
 }
 
 void
-clients_revoke(void)
+client_end(struct client *c)
 {
-	static char empty[] = "";
-	static char *nothing[] = {empty, NULL};
-	static char name[] = "revoked";
-	static const struct principal revoked = {
-	    .name = name, .scope = nothing, .kind = PRINCIPAL_TOKEN};
-	struct client *c;
-
-	TAILQ_FOREACH (c, &clients, entry) {
-		if (c->principal == NULL)
-			continue;
-		c->principal = &revoked;
-		if (c->state != CLIENT_STREAMING)
-			continue;
-		/* Not here: somebody may be at work with it. */
-		c->state = CLIENT_CLOSING;
-		event_active(&c->timer, EV_TIMEOUT, 0);
-	}
+	/* Not here: somebody may be at work with it. */
+	c->state = CLIENT_CLOSING;
+	event_active(&c->timer, EV_TIMEOUT, 0);
 }
 
 void
@@ -219,12 +221,14 @@ timer_cb(int fd, short ev, void *arg)
 	(void)fd;
 	(void)ev;
 	c = arg;
-	if (c->state == CLIENT_STREAMING)
+	if (c->state == CLIENT_CLOSING ||
+	    /* The clock was set. */
+	    (c->state == CLIENT_STREAMING && rights_have_ended(c)))
+		client_free(c);
+	else if (c->state == CLIENT_STREAMING)
 		stream_comment(c);
 	else if (c->state == CLIENT_WAITING && c->answer != NULL)
 		c->answer(c, NULL);
-	else if (c->state == CLIENT_CLOSING)
-		client_free(c);
 }
 
 /* ---- output --------------------------------------------------------- */
@@ -335,11 +339,13 @@ write_cb(int fd, short ev, void *arg)
 		return;
 	}
 	client_flush(c);
-	if (c->state != CLIENT_READING || !client_drained(c))
+	if (!client_drained(c))
 		return;
-	watch_again(c); /* read_later() may have stopped it */
-	if (c->in != NULL)
-		client_process(c, c->in, c->in_len);
+	if (c->state == CLIENT_READING && c->unwatched)
+		watch(c);
+	if ((c->state == CLIENT_READING && (c->more || c->tls != NULL)) ||
+	    c->list != NULL)
+		turn_ready(c);
 }
 
 /* ---- input ---------------------------------------------------------- */
@@ -421,7 +427,7 @@ keep(struct client *c, const char *rest, size_t len)
 static int
 has_room(const struct client *c, size_t len)
 {
-	return c->out_len - c->out_off < MAX_OUTPUT && !room_over(len);
+	return c->out_len - c->out_off < room_share() && !room_over(len);
 }
 
 /*
@@ -450,36 +456,104 @@ next_request(struct client *c, char *buf, size_t len)
 	return len;
 }
 
+/* Can a request of it be answered now? */
+static int
+may_go_on(const struct client *c)
+{
+	return c->state == CLIENT_READING && !c->writing && !c->deferred;
+}
+
 /*
  * Parses and answers what is in buf (which may be c->in), as long as each
- * answer is complete at once and there is room for it; the rest is kept.
+ * answer is complete at once, there is room for it and its share lasts; the
+ * rest is kept.  -1: the client has gone.
  */
-static void
+static int
 client_process(struct client *c, char *buf, size_t len)
 {
 	size_t n;
 
 	n = 1;
-	while (n > 0 && len > 0 && c->state == CLIENT_READING &&
-	    has_room(c, len)) {
+	do {
+		if (!has_room(c, len)) {
+			client_flush(c);
+			if (!may_go_on(c) || !has_room(c, len))
+				break;
+		}
 		n = skip(c, len);
 		if (n == 0)
 			n = next_request(c, buf, len);
 		buf += n;
 		len -= n;
-	}
+	} while (
+	    n > 0 && len > 0 && c->state == CLIENT_READING && !turn_is_over());
+	c->more = n > 0 && len > 0;
 	if (keep(c, buf, len) == -1) {
 		client_free(c);
-		return;
+		return -1;
 	}
 	client_flush(c);
 	/* write_cb() goes on. */
-	if (n == 0 || len == 0 || c->state != CLIENT_READING || c->writing)
-		return;
-	if (room_over(len))
+	if (c->more && c->state == CLIENT_READING && !c->writing &&
+	    room_over(len))
 		room_defer(c);
-	else
-		event_active(&c->write, EV_WRITE, 0);
+	return 0;
+}
+
+/* 1: there may be more, which TLS may hold so that the descriptor tells nothing
+ * of it; 0: there is no more now; -1: the client has gone. */
+static int
+client_read(struct client *c)
+{
+	static char shared[READ_SIZE];
+	size_t room;
+	ssize_t n;
+	char *buf;
+
+	room = READ_SIZE - c->in_len;
+	buf = c->in == NULL ? shared : c->in + c->in_len;
+	n = transport_read(c, buf, room);
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n <= 0) {
+		client_free(c);
+		return -1;
+	}
+	if (c->in != NULL) {
+		c->in_len += (size_t)n;
+		buf = c->in;
+	}
+	if (client_process(c, buf, c->in != NULL ? c->in_len : (size_t)n) == -1)
+		return -1;
+	return (size_t)n == room;
+}
+
+int
+client_work(struct client *c)
+{
+	int full;
+
+	if (c->state == CLIENT_HANDSHAKE) {
+		handshake_work(c);
+		return 0;
+	}
+	if (c->list != NULL && c->state == CLIENT_STREAMING)
+		return c->writing ? 0 : list_work(c);
+	if (!may_go_on(c))
+		return 0;
+	full = c->more && c->in != NULL ? client_process(c, c->in, c->in_len) :
+					  client_read(c);
+	if (full == -1)
+		return 0;
+	if (c->list != NULL)
+		return !c->writing;
+	if (!may_go_on(c))
+		return 0;
+	if (c->more || full)
+		return 1;
+	if (c->unwatched)
+		watch(c);
+	return 0;
 }
 
 static void
@@ -487,7 +561,7 @@ head_timeout(struct client *c)
 {
 	/* Nothing is expected of it; write_cb() looks after its reading. */
 	if (c->state == CLIENT_WAITING || c->state == CLIENT_STREAMING ||
-	    c->writing || c->deferred)
+	    c->writing || c->deferred || c->turn != TURN_NONE)
 		return;
 	if (c->state != CLIENT_READING || c->head_deadline == 0) {
 		client_free(c);
@@ -525,47 +599,27 @@ read_later(struct client *c)
 	    (n == -1 && errno != EAGAIN && errno != EINTR))
 		client_free(c);
 	else
-		(void)event_del(&c->read);
+		unwatch(c);
 }
 
 static void
 read_cb(int fd, short ev, void *arg)
 {
-	static char shared[READ_SIZE];
 	struct client *c;
-	ssize_t n;
-	char *buf;
 
 	(void)fd;
 	c = arg;
-	if (ev & EV_TIMEOUT) {
+	if (ev & EV_TIMEOUT)
 		head_timeout(c);
-		return;
-	}
-	if (c->state == CLIENT_CLOSING) {
+	else if (c->state == CLIENT_CLOSING)
 		drain(c);
-		return;
-	}
-	if (c->state != CLIENT_READING || c->writing || c->deferred ||
-	    c->in_len == READ_SIZE) {
+	else if (!may_go_on(c))
 		read_later(c);
-		return;
-	}
-	buf = c->in == NULL ? shared : c->in + c->in_len;
-	n = transport_read(c, buf, READ_SIZE - c->in_len);
-	if (n == -1 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		client_free(c);
-		return;
-	}
-	if ((size_t)n == READ_SIZE - c->in_len)
-		watch_again(c);
-	if (c->in != NULL) {
-		c->in_len += (size_t)n;
-		client_process(c, c->in, c->in_len);
-	} else
-		client_process(c, shared, (size_t)n);
+	else if (c->turn == TURN_NONE) {
+		c->told = 0;
+		turn_ready(c);
+	} else if (++c->told == TOLD_ENOUGH)
+		unwatch(c);
 }
 
 void
@@ -583,7 +637,8 @@ client_done(struct client *c)
 	/* It was waiting or streaming; more requests may be here. */
 	c->state = CLIENT_READING;
 	http_request_init(&c->req);
-	watch_again(c);
-	if (c->in_len > 0)
-		event_active(&c->write, EV_WRITE, 0);
+	c->more = c->in_len > 0;
+	watch(c);
+	if (c->more || c->tls != NULL)
+		turn_later(c);
 }

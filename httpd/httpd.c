@@ -180,11 +180,17 @@ got_answer(struct imsg *imsg)
 static int
 manager_message(struct channel *channel, struct imsg *imsg, void *arg)
 {
-	(void)channel;
 	(void)arg;
-	if (imsg_get_type(imsg) == IMSG_REQUEST_DONE)
+	switch (imsg_get_type(imsg)) {
+	case IMSG_REQUEST_DONE:
 		return got_answer(imsg);
-	return replica_message(imsg);
+	case IMSG_FEED_ASK:
+		return imsg_get_len(imsg) == 0 ?
+		    channel_send(channel, IMSG_FEED_READ, 0, -1, NULL, 0) :
+		    -1;
+	default:
+		return replica_message(imsg);
+	}
 }
 
 /*
@@ -382,6 +388,7 @@ ready(struct component *component)
 {
 	base = component->base;
 	parent_channel = component->parent;
+	turn_prepare();
 	(void)evtimer_assign(&patience, base, patience_cb, NULL);
 	(void)evtimer_assign(&answers, base, answers_cb, NULL);
 }

@@ -21,14 +21,17 @@
 #define HEAD_SECONDS 10 /* from its first byte to its last */
 #define IDLE_SECONDS 75 /* between requests */
 #define WRITE_SECONDS 30 /* without progress of the reader */
-#define MAX_OUTPUT (32UL * 1024) /* unsent: its next request waits */
+#define MAX_OUTPUT 16384 /* unsent: its next request waits */
+#define MIN_OUTPUT 3584 /* the same, when many do not read */
 #define MAX_STREAMS 400 /* readers of output; others find room, too */
 #define COMMENT_SECONDS 15 /* of silence on a stream */
 #define MAX_WAIT 600 /* seconds of ?wait= */
 
 struct answer;
 struct imsg;
+struct list;
 struct sockaddr;
+struct table;
 struct wire_reader;
 
 /* ---- replica.c: what the manager has told --------------------------- */
@@ -100,8 +103,12 @@ void replica_page(const uint64_t *page);
 void replica_catch_up(void);
 /* 0, or -1: no such process. */
 int replica_find(uint32_t id, struct replica_process *);
-/* Walks in order of ids: start with 0; 1 while there is one. */
-int replica_next(size_t *cursor, struct replica_process *);
+/* The processes as they are now, for who comes back: see table.h. */
+struct table *replica_hold(void);
+/* Walks in order of ids those of a table, or (NULL) of now: start with 0; 1
+ * while there is one. */
+int replica_next(
+    const struct table *, size_t *cursor, struct replica_process *);
 size_t replica_count(void);
 /* pymanager's one line: the words joined by blanks. */
 void replica_command(const struct replica_process *, struct json *);
@@ -116,25 +123,48 @@ enum client_state {
 	CLIENT_HANDSHAKE, /* of TLS, before all of these */
 };
 
+/* What a request has its rights from. */
+enum access_by { BY_USER, BY_TOKEN, BY_CERTIFICATE };
+
+/* Where it waits for its turn (turn.c). */
+enum turn_queue {
+	TURN_NONE,
+	TURN_FRESH, /* has not used much lately */
+	TURN_BUSY,
+	TURN_HANDSHAKE,
+	TURN_QUEUES
+};
+
 struct stream;
 
 struct client {
 	TAILQ_ENTRY(client) entry;
 	TAILQ_ENTRY(client) deferred_entry; /* room.c */
+	TAILQ_ENTRY(client) turn_entry; /* turn.c */
 	int fd;
 	uint8_t state; /* enum client_state */
 	uint8_t unix_socket;
 	uint8_t allowed; /* enum access_role of the peer's user */
 	uint8_t role; /* enum access_role of the request */
 	uint8_t is_certified; /* `certificate` is the hash of one */
+	uint8_t by; /* enum access_by of the request */
 	uint8_t head; /* the request was a HEAD */
 	uint8_t minor; /* of the request's version */
 	uint8_t close; /* after this answer */
 	uint8_t writing; /* the write event is armed */
 	uint8_t deferred; /* waits until others have read their answers */
+	uint8_t turn; /* enum turn_queue */
+	uint8_t shaken; /* a step of its handshake was made */
+	uint8_t unwatched; /* nothing is read for now */
+	uint8_t told; /* how often, that there is something to read */
+	uint8_t more; /* `in` may hold a whole request */
+	int64_t debt; /* ns: until then it has used its time */
 	int64_t uid; /* of the peer, -1 unknown */
 	char from[64];
 	uint8_t certificate[PRINCIPAL_HASH];
+	int64_t certificate_ends; /* wall, seconds */
+	uint8_t token[PRINCIPAL_HASH]; /* of the request */
+	int64_t ends; /* what the request may: wall, seconds; 0 never */
 	struct tls *tls; /* NULL: bytes as they are */
 	struct tls_server *server; /* of tls */
 	/* Of the request, until the replica changes; NULL: its user. */
@@ -157,8 +187,11 @@ struct client {
 	char argument[32];
 	void (*answer)(struct client *, const struct answer *);
 	struct stream *stream;
+	struct list *list;
 	struct http_request req;
 };
+
+TAILQ_HEAD(client_list, client);
 
 /* What the manager answered to a request. */
 struct answer {
@@ -180,14 +213,28 @@ void client_flush(struct client *);
 /* All that was written has left (streams pull more then). */
 int client_drained(const struct client *);
 void client_timer(struct client *, unsigned int seconds);
-/* Tokens and certificates are others now: what was begun with one ends. */
-void clients_revoke(void);
+/* What there is to do for it, within its share: 1 if there is more. */
+int client_work(struct client *);
+/* Ends it, whatever it does, when the loop comes to it. */
+void client_end(struct client *);
 int64_t now_seconds(void);
 extern unsigned int nclients;
 
+/* ---- turn.c: who is served when --------------------------------------- */
+
+void turn_prepare(void);
+/* There is something to do for it: now, or when its turn comes. */
+void turn_ready(struct client *);
+void turn_later(struct client *); /* not now */
+/* Is the share of who is served used up? */
+int turn_is_over(void);
+void turn_forget(struct client *);
+/* Before and after what is done for nobody that is known yet. */
+void turn_begin(void);
+void turn_pass(void);
+
 /* ---- room.c: too many connections, too much unread ------------------- */
 
-TAILQ_HEAD(client_list, client);
 extern struct client_list clients; /* least recently served first */
 
 int64_t now_ms(void);
@@ -198,6 +245,8 @@ int room_make(const struct client *newcomer);
 /* So much is unread that who has sent so many bytes (SIZE_MAX: no request)
  * is not answered now: room_defer(). */
 int room_over(size_t asked);
+/* How much may be unsent of one client before its next request waits. */
+size_t room_share(void);
 /* Its write event is made active when there is room again. */
 void room_defer(struct client *);
 void room_forget(struct client *);
@@ -222,14 +271,37 @@ void access_certificate(struct client *);
  * principal.  0, or a status and a reason.
  */
 int access_request(struct client *, const char *buf, const char **reason);
+/*
+ * The rules are others now, or some time has gone by: the role that the
+ * request has today, and the principal.
+ */
+enum access_role access_again(struct client *);
+/* What the user of the connection may has changed. */
+void access_peer_again(struct client *);
 /* "token ci", "certificate alice"; "": a user. */
 void access_who(const struct client *, char *buf, size_t size);
 /* As replica_find() and replica_next(), of what the request may see. */
 int access_find(const struct client *, uint32_t id, struct replica_process *);
-int access_next(
-    const struct client *, size_t *cursor, struct replica_process *);
+int access_next(const struct client *, const struct table *, size_t *cursor,
+    struct replica_process *);
 /* Does it see all jobs? */
 int access_is_whole(const struct client *);
+
+/* ---- rights.c: what is allowed no more -------------------------------- */
+
+/* After a reload: users, tokens and names of certificates. */
+void rights_renew(void);
+/* After new files of TLS. */
+void rights_renew_certificates(void);
+/* Something begins that may go on for longer than its rights. */
+void rights_watch(const struct client *);
+int rights_have_ended(const struct client *);
+
+/* ---- refusal.c -------------------------------------------------------- */
+
+/* The audit tells of it. */
+void refusal_audit(
+    const struct client *, enum request_op, const char *argument, int status);
 
 /* ---- diag_linux.c --------------------------------------------------- */
 
@@ -275,6 +347,23 @@ int accepts(const struct client *, const char *buf, const char *type);
 extern const unsigned char openapi_json[];
 size_t openapi_json_len(void);
 
+/* ---- list.c ----------------------------------------------------------- */
+
+struct list_kind {
+	const char *type;
+	char open[64]; /* before the rows, and behind them */
+	const char *close;
+	/* A row, behind a comma unless it is the first. */
+	const struct json *(*row)(const struct replica_process *, int first);
+	char job[MAX_NAME + 80]; /* of this one only; "": of all */
+	uint8_t listed; /* what pymanager shows only */
+	uint8_t lines; /* one each, no commas */
+};
+
+void list_answer(struct client *, const struct list_kind *);
+int list_work(struct client *); /* as client_work() */
+void list_free(struct list *);
+
 /* ---- api_pymanager.c, api_v1.c, stream.c ---------------------------- */
 
 void api_root(struct request *);
@@ -294,6 +383,8 @@ void api_v1_ready_gone(struct client *);
 int stream_message(struct channel *, struct imsg *, void *);
 void stream_free(struct stream *);
 int stream_follows(const struct stream *); /* NULL does not */
+/* May it see the process that it reads (as long as there is one)? */
+int stream_is_covered(const struct client *);
 void stream_pull(struct client *); /* the reader has taken all */
 void stream_resume(void); /* a new relay */
 /* Has the relay to answer one that does not wait for output? */

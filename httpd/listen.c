@@ -14,6 +14,8 @@
 
 #define MAX_LISTENERS 8
 #define ACCEPTS 16 /* in one turn */
+#define PAUSE_MS 1000 /* the system has no room */
+#define BUSY_MS 5 /* all that are here are busy */
 
 struct listener {
 	int fd;
@@ -45,16 +47,15 @@ pause_cb(int fd, short ev, void *arg)
 
 /* Full: new connections wait in the kernel's queue. */
 static void
-pause_all(int seconds)
+pause_all(int ms)
 {
-	struct timeval tv = {seconds, 0};
+	struct timeval tv = {ms / 1000, ms % 1000 * 1000L};
 	unsigned int i;
 
 	for (i = 0; i < nlisteners; i++)
 		(void)event_del(&listeners[i].event);
 	paused = 1;
-	if (seconds > 0)
-		(void)evtimer_add(&pause_timer, &tv);
+	(void)evtimer_add(&pause_timer, &tv);
 }
 
 static void
@@ -69,6 +70,7 @@ accept_cb(int fd, short ev, void *arg)
 
 	(void)ev;
 	l = arg;
+	turn_begin();
 	for (i = 0; i < ACCEPTS; i++) {
 		memset(&peer, 0, sizeof(peer));
 		len = sizeof(peer);
@@ -79,16 +81,17 @@ accept_cb(int fd, short ev, void *arg)
 				continue;
 			if (errno == EMFILE || errno == ENFILE ||
 			    errno == ENOBUFS || errno == ENOMEM)
-				pause_all(1);
-			return;
+				pause_all(PAUSE_MS);
+			break;
 		}
 		c = client_new(
 		    client, l->kind == LISTENER_UNIX, (struct sockaddr *)&peer);
 		if (nclients > MAX_CLIENTS && room_make(c) == -1) {
-			pause_all(1);
-			return;
+			pause_all(BUSY_MS);
+			break;
 		}
 	}
+	turn_pass();
 }
 
 int

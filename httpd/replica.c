@@ -6,6 +6,7 @@
 #include "../common/log.h"
 #include "../common/wire.h"
 #include "httpd.h"
+#include "table.h"
 
 /*
  * The replica: what the manager feeds, from which all reads are answered.
@@ -15,23 +16,10 @@
 
 #define MAX_STRINGS 4096
 
-struct item {
-	uint32_t id;
-	uint32_t len;
-	uint8_t bytes[];
-};
-
-struct table {
-	struct item **items; /* sorted by id */
-	size_t count;
-	size_t room;
-};
-
 struct replica replica;
 
-static struct table table;
-static struct table coming;
-static int snapshot; /* a snapshot is coming: into `coming` */
+static struct table *table; /* NULL: nothing has come yet */
+static struct table *coming; /* a snapshot comes, else NULL */
 static const uint64_t *page;
 
 const char *
@@ -41,72 +29,6 @@ process_state_name(unsigned int state)
 	    "running", "stopping", "exited", "backoff", "failed", "stopped"};
 
 	return state < STATE_COUNT ? names[state] : "?";
-}
-
-/* Index of the first item whose id is not less. */
-static size_t
-lower(const struct table *t, uint32_t id)
-{
-	size_t high;
-	size_t low;
-	size_t mid;
-
-	/* Ids come in order, mostly. */
-	if (t->count == 0 || t->items[t->count - 1]->id < id)
-		return t->count;
-	if (id > 0 && id <= t->count && t->items[id - 1]->id == id)
-		return id - 1;
-	low = 0;
-	high = t->count;
-	while (low < high) {
-		mid = (low + high) / 2;
-		if (t->items[mid]->id < id)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-static int
-put(struct table *t, struct item *item)
-{
-	struct item **bigger;
-	size_t i;
-	size_t room;
-
-	i = lower(t, item->id);
-	if (i < t->count && t->items[i]->id == item->id) {
-		free(t->items[i]);
-		t->items[i] = item;
-		return 0;
-	}
-	if (t->count == t->room) {
-		if (t->count >= MAX_PROCESSES)
-			return -1;
-		room = t->room == 0 ? 16 : t->room * 2;
-		bigger = reallocarray(t->items, room, sizeof(struct item *));
-		if (bigger == NULL)
-			return -1;
-		t->items = bigger;
-		t->room = room;
-	}
-	memmove(t->items + i + 1, t->items + i,
-	    (t->count - i) * sizeof(struct item *));
-	t->items[i] = item;
-	t->count++;
-	return 0;
-}
-
-static void
-clear(struct table *t)
-{
-	size_t i;
-
-	for (i = 0; i < t->count; i++)
-		free(t->items[i]);
-	free(t->items);
-	memset(t, 0, sizeof(*t));
 }
 
 /* ---- decoding ------------------------------------------------------- */
@@ -162,49 +84,35 @@ decode(struct replica_process *p, const void *bytes, size_t len)
 
 /* ---- messages ------------------------------------------------------- */
 
+/* What changes: that which is coming, if there is one. */
+static struct table **
+current(void)
+{
+	return coming != NULL ? &coming : &table;
+}
+
 static int
 got_process(struct wire_reader *r)
 {
 	struct replica_process check;
-	struct item *item;
 	const void *bytes;
 	size_t len;
 
 	bytes = wire_get_rest(r, &len);
-	if (decode(&check, bytes, len) == -1)
+	if (decode(&check, bytes, len) == -1 || *current() == NULL)
 		return -1;
-	item = malloc(sizeof(*item) + len);
-	if (item == NULL)
-		return -1;
-	item->id = check.id;
-	item->len = (uint32_t)len;
-	memcpy(item->bytes, bytes, len);
-	if (put(snapshot ? &coming : &table, item) == -1) {
-		free(item);
-		return -1;
-	}
-	return 0;
+	return table_put(current(), check.id, bytes, len, MAX_PROCESSES);
 }
 
 static int
 got_gone(struct wire_reader *r)
 {
-	struct table *t;
 	uint32_t id;
-	size_t i;
 
 	id = wire_get_u32(r);
-	if (wire_end(r) == -1)
+	if (wire_end(r) == -1 || *current() == NULL)
 		return -1;
-	t = snapshot ? &coming : &table;
-	i = lower(t, id);
-	if (i == t->count || t->items[i]->id != id)
-		return 0;
-	free(t->items[i]);
-	t->count--;
-	memmove(t->items + i, t->items + i + 1,
-	    (t->count - i) * sizeof(struct item *));
-	return 0;
+	return table_remove(current(), id);
 }
 
 static int
@@ -319,13 +227,12 @@ got_sequence(struct wire_reader *r)
 	    replica.missing == NULL)
 		return -1;
 	replica.sequence = sequence;
-	if (snapshot) {
-		clear(&table);
+	if (coming != NULL) {
+		table_retire(table);
 		table = coming;
-		memset(&coming, 0, sizeof(coming));
-		snapshot = 0;
-		clients_revoke();
+		coming = NULL;
 		principals_commit();
+		rights_renew();
 		replica.complete = 1;
 		(void)malloc_trim(0); /* what the burst has left */
 		listen_start();
@@ -343,9 +250,9 @@ replica_message(struct imsg *imsg)
 	switch (imsg_get_type(imsg)) {
 	case IMSG_FEED_BEGIN:
 		(void)wire_get_u64(&r);
-		clear(&coming);
-		snapshot = 1;
-		return wire_end(&r);
+		table_free(coming);
+		coming = table_new();
+		return coming == NULL ? -1 : wire_end(&r);
 	case IMSG_FEED_CONFIG:
 		return got_config(&r);
 	case IMSG_FEED_PRINCIPAL:
@@ -383,21 +290,25 @@ replica_catch_up(void)
 int
 replica_find(uint32_t id, struct replica_process *p)
 {
-	size_t i;
+	const struct item *item;
 
-	i = lower(&table, id);
-	if (i == table.count || table.items[i]->id != id)
-		return -1;
-	return decode(p, table.items[i]->bytes, table.items[i]->len);
+	item = table_find(table, id);
+	return item == NULL ? -1 : decode(p, item->bytes, item->len);
+}
+
+struct table *
+replica_hold(void)
+{
+	return table_hold(table);
 }
 
 int
-replica_next(size_t *cursor, struct replica_process *p)
+replica_next(const struct table *of, size_t *cursor, struct replica_process *p)
 {
-	if (*cursor >= table.count)
-		return 0;
-	if (decode(p, table.items[*cursor]->bytes, table.items[*cursor]->len) ==
-	    -1)
+	const struct item *item;
+
+	item = table_at(of == NULL ? table : of, *cursor);
+	if (item == NULL || decode(p, item->bytes, item->len) == -1)
 		return 0;
 	(*cursor)++;
 	return 1;
@@ -406,7 +317,7 @@ replica_next(size_t *cursor, struct replica_process *p)
 size_t
 replica_count(void)
 {
-	return table.count;
+	return table_count(table);
 }
 
 void

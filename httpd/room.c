@@ -18,8 +18,11 @@
  */
 
 #define MAX_UNREAD (2UL * 1024 * 1024) /* bytes, of all clients */
+#define PLENTY (512UL * 1024) /* less is unread: several answers at once */
 #define RESERVE (1024UL * 1024) /* for who asks one thing at a time */
 #define STALLED_MS 50 /* nothing was taken: no reader */
+#define BLOCKED_MS 10 /* the same, where others find no place */
+#define SILENT_MS 1000
 #define LOOK_MS 10 /* while somebody waits */
 #define ONE_REQUEST 1024 /* bytes; more are probably several */
 #define PEEKS 32 /* idle ones that are asked whether they are */
@@ -36,7 +39,8 @@ now_ms(void)
 {
 	struct timespec ts;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	/* It is asked for each answer; a few milliseconds do not matter. */
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
@@ -60,46 +64,59 @@ has_said_nothing(const struct client *c)
 	    errno == EAGAIN;
 }
 
-/* Who is between two requests, or has begun one and does not end it. */
-static struct client *
-longest_silent(const struct client *newcomer)
-{
-	struct client *c;
-	unsigned int peeks;
+/*
+ * Those who may go, in this order: who has been silent for a while, between
+ * two requests or within one that he does not end, or was told to go; who does
+ * not read his answer; who has been silent for a moment; who does not read
+ * what he follows.  Of each kind the one who has been so for longest.
+ */
+enum kind { SILENT, STALLED, PAUSING, FOLLOWER, KINDS };
 
-	peeks = 0;
-	TAILQ_FOREACH (c, &clients, entry) {
-		if (c == newcomer || c->writing || c->deferred ||
-		    (c->state != CLIENT_READING &&
-			c->state != CLIENT_HANDSHAKE))
-			continue;
-		/* What it has just said may not have been read yet. */
-		if (c->head_deadline != 0 || has_said_nothing(c) ||
-		    ++peeks == PEEKS)
-			return c;
+static enum kind
+kind_of(const struct client *c, int64_t now)
+{
+	if (c->turn != TURN_NONE || c->deferred)
+		return KINDS;
+	if (c->writing) {
+		if (c->progress >= now - BLOCKED_MS)
+			return KINDS;
+		return stream_follows(c->stream) ? FOLLOWER : STALLED;
 	}
-	return NULL;
+	if (c->state == CLIENT_CLOSING)
+		return SILENT;
+	if (c->state != CLIENT_READING && c->state != CLIENT_HANDSHAKE)
+		return KINDS;
+	return c->progress < now - SILENT_MS ? SILENT : PAUSING;
 }
 
-/* Who was told to go, or does not read. */
 static struct client *
-longest_troublesome(const struct client *newcomer)
+missed_least(const struct client *newcomer)
 {
-	struct client *stalled;
+	struct client *first[KINDS] = {NULL};
 	struct client *c;
-	int64_t before;
+	unsigned int peeks;
+	enum kind kind;
+	int64_t now;
 
-	before = now_ms() - STALLED_MS;
-	stalled = NULL;
+	peeks = 0;
+	now = now_ms();
 	TAILQ_FOREACH (c, &clients, entry) {
-		if (c == newcomer)
+		kind = c == newcomer ? KINDS : kind_of(c, now);
+		if (kind == KINDS || first[kind] != NULL)
 			continue;
-		if (c->state == CLIENT_CLOSING && !c->writing)
-			return c;
-		if (c->writing && stalled == NULL && c->progress < before)
-			stalled = c;
+		/* What it has just said may not have been read yet. */
+		if (!c->writing && c->state != CLIENT_CLOSING &&
+		    c->head_deadline == 0 && peeks++ < PEEKS &&
+		    !has_said_nothing(c))
+			continue;
+		first[kind] = c;
+		if (kind == SILENT)
+			break;
 	}
-	return stalled;
+	for (kind = SILENT; kind < KINDS; kind++)
+		if (first[kind] != NULL)
+			return first[kind];
+	return NULL;
 }
 
 static void
@@ -119,9 +136,7 @@ room_make(const struct client *newcomer)
 {
 	struct client *c;
 
-	c = longest_silent(newcomer);
-	if (c == NULL)
-		c = longest_troublesome(newcomer);
+	c = missed_least(newcomer);
 	if (c == NULL) {
 		tell("too many connections, all of them busy: others wait");
 		return -1;
@@ -138,6 +153,12 @@ int
 room_over(size_t asked)
 {
 	return unread > MAX_UNREAD + (asked <= ONE_REQUEST ? RESERVE : 0);
+}
+
+size_t
+room_share(void)
+{
+	return unread < PLENTY ? MAX_OUTPUT : MIN_OUTPUT;
 }
 
 static void

@@ -63,7 +63,55 @@ method_bit(const struct client *c)
 	}
 }
 
-/* For the log of who wants to know (-v): the audit tells of changes. */
+static const struct route *
+find(const struct http_path *path)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(routes) / sizeof(*routes); i++)
+		if (matches(&routes[i], path))
+			return &routes[i];
+	return NULL;
+}
+
+/* The path of the request in segments: 0, or a status. */
+static int
+decode(struct request *q)
+{
+	const char *path;
+	size_t len;
+
+	path = q->buf + q->client->req.path.off;
+	len = q->client->req.path.len;
+	/* pymanager takes all slashes at the front for one. */
+	for (; len > 1 && path[0] == '/' && path[1] == '/'; len--)
+		path++;
+	return http_path_decode(path, len, &q->path, q->text, sizeof(q->text));
+}
+
+/* What a method that changes something does there. */
+static enum request_op
+op_of(const struct route *r)
+{
+	return r->answer == api_root ? REQUEST_SHUTDOWN :
+				       REQUEST_RESTART_PROCESS;
+}
+
+/* The audit tells of it, if it would have changed something. */
+static void
+audit(const struct request *q, int status)
+{
+	const struct route *r;
+	unsigned int method;
+
+	method = method_bit(q->client);
+	r = method == POST || method == DELETE ? find(&q->path) : NULL;
+	if (r != NULL && (r->methods & method) != 0)
+		refusal_audit(q->client, op_of(r),
+		    q->path.n > 1 ? q->path.segment[1] : "", status);
+}
+
+/* For the log of who wants to know (-v). */
 static void
 tell_refusal(const struct client *c, const char *buf, int status)
 {
@@ -80,41 +128,41 @@ tell_refusal(const struct client *c, const char *buf, int status)
 static void
 dispatch(struct request *q)
 {
+	const struct route *r;
 	struct client *c;
-	size_t i;
 
 	c = q->client;
-	for (i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
-		if (!matches(&routes[i], &q->path))
-			continue;
-		if ((routes[i].methods & method_bit(c)) == 0) {
-			respond_method(c, routes[i].allow);
-			return;
-		}
-		if (method_bit(c) == GET)
-			replica_catch_up();
-		else if (c->role < routes[i].role) {
-			tell_refusal(c, q->buf, 403);
-			respond_problem(c, 403, "forbidden",
-			    routes[i].role == ACCESS_ADMIN ?
-				"this wants the role admin" :
-				"this wants the role operate");
-			return;
-		}
-		routes[i].answer(q);
+	r = find(&q->path);
+	if (r == NULL) {
+		respond_problem(c, 404, "not-found", "there is no such path");
 		return;
 	}
-	respond_problem(c, 404, "not-found", "there is no such path");
+	if ((r->methods & method_bit(c)) == 0) {
+		respond_method(c, r->allow);
+		return;
+	}
+	if (method_bit(c) == GET)
+		replica_catch_up();
+	else if (c->role < r->role) {
+		audit(q, 403);
+		tell_refusal(c, q->buf, 403);
+		respond_problem(c, 403, "forbidden",
+		    r->role == ACCESS_ADMIN ? "this wants the role admin" :
+					      "this wants the role operate");
+		return;
+	}
+	r->answer(q);
 }
 
 void
 route(struct client *c, const char *buf)
 {
 	struct request q;
-	const char *path;
 	const char *reason;
-	size_t len;
 	int status;
+
+	q.client = c;
+	q.buf = buf;
 
 	if (c->req.method == HTTP_METHOD_OTHER) {
 		respond_problem(
@@ -129,6 +177,8 @@ route(struct client *c, const char *buf)
 	status = access_request(c, buf, &reason);
 	if (status != 0) {
 		c->close = 1;
+		if (decode(&q) == 0)
+			audit(&q, status);
 		tell_refusal(c, buf, status);
 		respond_problem(c, status,
 		    status == 401 ? "unauthorized" : "forbidden", reason);
@@ -138,14 +188,7 @@ route(struct client *c, const char *buf)
 		respond_method(c, "DELETE,GET,HEAD,OPTIONS,POST");
 		return;
 	}
-	q.client = c;
-	q.buf = buf;
-	path = buf + c->req.path.off;
-	len = c->req.path.len;
-	/* pymanager takes all slashes at the front for one. */
-	for (; len > 1 && path[0] == '/' && path[1] == '/'; len--)
-		path++;
-	status = http_path_decode(path, len, &q.path, q.text, sizeof(q.text));
+	status = decode(&q);
 	if (status != 0) {
 		respond_problem(c, status, "bad-path", "malformed path");
 		return;

@@ -91,6 +91,16 @@ stream_follows(const struct stream *s)
 	return s != NULL && s->follow;
 }
 
+int
+stream_is_covered(const struct client *c)
+{
+	struct replica_process p;
+
+	return c->stream == NULL ||
+	    replica_find(c->stream->process, &p) == -1 ||
+	    principal_covers(c->principal, p.job, p.job_len);
+}
+
 void
 stream_resume(void)
 {
@@ -447,6 +457,7 @@ api_v1_stream(struct request *q)
 		return;
 	}
 	q->client->stream = s;
+	rights_watch(q->client);
 	client_timer(q->client, COMMENT_SECONDS);
 	ask(s);
 }

@@ -31,4 +31,16 @@ struct tls *tls_files_server(
 int tls_files_check(
     const struct tls_files *, uint8_t *blame, char *why, size_t size);
 
+/*
+ * The authorities of the clients, and what they have revoked; NULL if there
+ * are none, or no memory.
+ */
+struct x509_store_st *tls_files_authorities(const struct tls_files *);
+/*
+ * Does a chain in PEM format, the peer's own certificate first, lead to one of
+ * them today, as libtls would have it in a handshake?
+ */
+int tls_chain_is_valid(
+    struct x509_store_st *, const uint8_t *chain, size_t len);
+
 #endif

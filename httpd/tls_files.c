@@ -283,3 +283,93 @@ tls_files_check(
 	why[0] = '\0';
 	return 0;
 }
+
+/* ---- clients again ---------------------------------------------------- */
+
+/* Adds all certificates, or all lists of revoked ones, of a file. */
+static int
+add_all(X509_STORE *store, const struct tls_file_bytes *f, int lists)
+{
+	X509_CRL *crl;
+	X509 *x;
+	BIO *bio;
+	int good;
+	int n;
+
+	bio = BIO_new_mem_buf(f->data, (int)f->len);
+	good = bio != NULL;
+	for (n = 0; good; n++) {
+		x = lists ? NULL : PEM_read_bio_X509(bio, NULL, NULL, NULL);
+		crl =
+		    lists ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : NULL;
+		if (x == NULL && crl == NULL)
+			break;
+		good = lists ? X509_STORE_add_crl(store, crl) :
+			       X509_STORE_add_cert(store, x);
+		X509_free(x);
+		X509_CRL_free(crl);
+	}
+	BIO_free(bio);
+	ERR_clear_error();
+	return good && n > 0 ? 0 : -1;
+}
+
+X509_STORE *
+tls_files_authorities(const struct tls_files *files)
+{
+	const struct tls_file_bytes *f;
+	X509_STORE *store;
+
+	f = files->file;
+	store = X509_STORE_new();
+	if (store == NULL)
+		return NULL;
+	if (add_all(store, &f[TLS_FILE_CLIENT_CA], 0) == 0 &&
+	    (f[TLS_FILE_CRL].data == NULL ||
+		(add_all(store, &f[TLS_FILE_CRL], 1) == 0 &&
+		    X509_STORE_set_flags(store,
+			X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL))))
+		return store;
+	X509_STORE_free(store);
+	return NULL;
+}
+
+static int
+verify(X509_STORE *store, X509 *own, STACK_OF(X509) * others)
+{
+	X509_STORE_CTX *ctx;
+	int good;
+
+	ctx = X509_STORE_CTX_new();
+	good = ctx != NULL && X509_STORE_CTX_init(ctx, store, own, others) &&
+	    X509_STORE_CTX_set_default(ctx, "ssl_client") &&
+	    X509_verify_cert(ctx) == 1;
+	X509_STORE_CTX_free(ctx);
+	return good;
+}
+
+int
+tls_chain_is_valid(X509_STORE *store, const uint8_t *chain, size_t len)
+{
+	STACK_OF(X509) * others;
+	X509 *own;
+	X509 *x;
+	BIO *bio;
+	int good;
+
+	others = sk_X509_new_null();
+	bio = BIO_new_mem_buf(chain, (int)len);
+	own = bio == NULL ? NULL : PEM_read_bio_X509(bio, NULL, NULL, NULL);
+	good = others != NULL && own != NULL;
+	while (good && (x = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
+		if (!sk_X509_push(others, x)) {
+			X509_free(x);
+			good = 0;
+		}
+	good = good && verify(store, own, others);
+	sk_X509_pop_free(others, X509_free);
+	X509_free(own);
+	BIO_free(bio);
+	ERR_clear_error();
+	return good;
+}

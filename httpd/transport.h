@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct client;
 struct imsg;
@@ -33,6 +34,13 @@ void transport_end(struct client *);
 void transport_free(struct client *);
 /* "SHA256:" and digits of the peer's certificate, or NULL: it has none. */
 const char *transport_certificate(struct client *);
+/* Until when it is valid: wall, seconds. */
+int64_t transport_certificate_ends(struct client *);
+/*
+ * Would its certificate do today?  1, 0: it would not be asked for, -1: the
+ * connection would be refused.
+ */
+int transport_is_valid(struct client *);
 /* IMSG_TLS_FILE, IMSG_TLS_DONE: 0 or -1. */
 int transport_message(struct imsg *);
 

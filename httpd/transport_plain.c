@@ -67,6 +67,20 @@ transport_certificate(struct client *c)
 	return NULL;
 }
 
+int64_t
+transport_certificate_ends(struct client *c)
+{
+	(void)c;
+	return 0;
+}
+
+int
+transport_is_valid(struct client *c)
+{
+	(void)c;
+	return 1;
+}
+
 /* It has nothing to do with TLS. */
 int
 transport_message(struct imsg *imsg)

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/x509.h>
+
 #include "../common/imsg.h"
 #include "../common/log.h"
 #include "../common/wire.h"
@@ -17,8 +19,9 @@
 
 /*
  * Bytes through TLS: for connections of TCP; those of the Unix socket stay as
- * they are.  New certificates are for new connections: libtls keeps those of
- * an old one as long as it lives.
+ * they are.  New certificates of ours are for new connections: libtls keeps
+ * those of an old one as long as it lives.  What clients have shown is looked
+ * at again.
  */
 
 /*
@@ -27,6 +30,8 @@
  */
 struct tls_server {
 	struct tls *tls;
+	X509_STORE *authorities; /* of clients; NULL: none is asked for */
+	int client_required;
 	unsigned int users; /* connections, and 1 for `server` */
 };
 
@@ -84,11 +89,12 @@ server_release(struct tls_server *s)
 	if (s == NULL || --s->users > 0)
 		return;
 	tls_free(s->tls);
+	X509_STORE_free(s->authorities);
 	free(s);
 }
 
 static int
-server_replace(struct tls *tls)
+server_replace(struct tls *tls, const struct tls_files *files)
 {
 	struct tls_server *next;
 
@@ -99,8 +105,12 @@ server_replace(struct tls *tls)
 	}
 	next->tls = tls;
 	next->users = 1;
+	next->client_required = files->client_required;
+	if (files->file[TLS_FILE_CLIENT_CA].data != NULL)
+		next->authorities = tls_files_authorities(files);
 	server_release(server);
 	server = next;
+	rights_renew_certificates();
 	return 0;
 }
 
@@ -112,6 +122,7 @@ got_all(struct imsg *imsg)
 	char why[400];
 	uint8_t blame;
 	uint8_t check;
+	int n;
 
 	message_read(&r, imsg);
 	check = wire_get_u8(&r);
@@ -124,13 +135,15 @@ got_all(struct imsg *imsg)
 		return 0;
 	}
 	next = tls_files_server(&coming, &blame, why, sizeof(why));
-	tls_files_free(&coming);
 	if (next == NULL) {
+		tls_files_free(&coming);
 		/* They were good a moment ago: no memory, perhaps. */
 		log_warnx("TLS: %s", why);
 		return server == NULL ? -1 : 0;
 	}
-	return server_replace(next);
+	n = server_replace(next, &coming);
+	tls_files_free(&coming);
+	return n;
 }
 
 int
@@ -161,8 +174,9 @@ transport_handshake(struct client *c)
 	int n;
 
 	n = tls_handshake(c->tls);
-	if (n == 0)
-		return 0;
+	if (n == 0) /* the server that it began with may be one of before */
+		return c->server == server || transport_is_valid(c) != -1 ? 0 :
+									    -1;
 	if (n == TLS_WANT_POLLIN)
 		return 1;
 	if (n == TLS_WANT_POLLOUT)
@@ -253,4 +267,31 @@ transport_certificate(struct client *c)
 	return c->tls != NULL && tls_peer_cert_provided(c->tls) ?
 	    tls_peer_cert_hash(c->tls) :
 	    NULL;
+}
+
+int64_t
+transport_certificate_ends(struct client *c)
+{
+	time_t ends;
+
+	ends = tls_peer_cert_notafter(c->tls);
+	return ends == -1 ? 0 : (int64_t)ends;
+}
+
+int
+transport_is_valid(struct client *c)
+{
+	const uint8_t *chain;
+	size_t len;
+
+	if (!tls_peer_cert_provided(c->tls))
+		return server->client_required ? -1 : 1;
+	/* None is asked for, or there was no memory: that is no excuse. */
+	if (server->authorities == NULL)
+		return server->client_required ? -1 : 0;
+	chain = tls_peer_cert_chain_pem(c->tls, &len);
+	return chain != NULL &&
+		tls_chain_is_valid(server->authorities, chain, len) ?
+	    1 :
+	    -1;
 }

@@ -18,6 +18,8 @@
  */
 
 #define SHUTDOWN_PAUSE (100 * MILLISECOND)
+#define ASK_PAUSE (1000 * MILLISECOND)
+#define ASK_PATIENCE (10000 * MILLISECOND)
 
 const char *
 process_state_name(unsigned int state)
@@ -255,14 +257,47 @@ to_workers(uint32_t type, const struct wire *w)
 			    mgr.workers[i].channel, type, 0, -1, w);
 }
 
+/*
+ * Does it still read?  It is asked behind a change, and looked after at a
+ * later one: that costs no timer, and nobody misses a worker that hangs while
+ * nothing happens, as who waits for it is answered by another one.
+ */
+static void
+ask(unsigned int worker)
+{
+	struct worker *w;
+	uint64_t now;
+
+	w = &mgr.workers[worker];
+	now = now_mono();
+	if (now - w->asked < (w->owes ? ASK_PATIENCE : ASK_PAUSE))
+		return;
+	w->asked = now;
+	if (w->owes)
+		component_peer_late(ROLE_HTTPD, worker);
+	else if (channel_send(w->channel, IMSG_FEED_ASK, 0, -1, NULL, 0) == 0)
+		w->owes = 1;
+}
+
+int
+feed_was_read(unsigned int worker)
+{
+	if (!mgr.workers[worker].owes)
+		return -1;
+	mgr.workers[worker].owes = 0;
+	return 0;
+}
+
 static void
 publish(void)
 {
 	unsigned int i;
 
 	for (i = 0; i < MAX_WORKERS; i++)
-		if (mgr.workers[i].channel != NULL && mgr.workers[i].fed)
+		if (mgr.workers[i].channel != NULL && mgr.workers[i].fed) {
+			ask(i);
 			(void)channel_flush(mgr.workers[i].channel);
+		}
 	if (mgr.page != NULL)
 		__atomic_store_n(mgr.page, mgr.sequence, __ATOMIC_RELEASE);
 }

@@ -353,9 +353,13 @@ verifier_lost(struct channel *c, const char *why, void *arg)
 static int
 worker_message(struct channel *c, struct imsg *imsg, void *arg)
 {
+	unsigned int worker;
+
 	(void)c;
-	return request_message(
-	    (unsigned int)((struct worker *)arg - mgr.workers), imsg);
+	worker = (unsigned int)((struct worker *)arg - mgr.workers);
+	if (imsg_get_type(imsg) == IMSG_FEED_READ)
+		return imsg_get_len(imsg) == 0 ? feed_was_read(worker) : -1;
+	return request_message(worker, imsg);
 }
 
 static void
@@ -412,6 +416,7 @@ got_peer(struct imsg *imsg)
 			channel_free(w->channel);
 		}
 		w->fed = 0;
+		w->owes = 0;
 		w->channel = channel_new(
 		    mgr.base, fd, 0, worker_message, worker_lost, w);
 		if (w->channel == NULL)

@@ -121,6 +121,8 @@ struct process {
 struct worker {
 	struct channel *channel;
 	int fed;
+	int owes; /* a word that it reads the feed */
+	uint64_t asked; /* for that, at this time */
 };
 
 struct manager {
@@ -319,6 +321,7 @@ void notify_slow(void); /* a start or an end goes on */
 void feed_worker(unsigned int worker); /* the whole snapshot */
 /* Sends what has changed; makes the sequence number visible. */
 void feed_flush(void);
+int feed_was_read(unsigned int worker); /* FEED_READ: 0 or -1 */
 void feed_status_changed(void);
 const char *feed_status_word(void);
 

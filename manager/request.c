@@ -4,6 +4,7 @@
 
 #include <bsd/stdlib.h>
 
+#include "../common/bucket.h"
 #include "../common/imsg.h"
 #include "../common/log.h"
 #include "../common/wire.h"
@@ -16,7 +17,13 @@
 
 #define MAX_PENDING 4096 /* of one worker: as many as it keeps itself */
 
+/* Of one worker, more than a sane one tells. */
+#define REFUSED_RATE 2 /* a second */
+#define REFUSED_BURST 40
+
 static unsigned int pending_count[MAX_WORKERS];
+static struct bucket refused[MAX_WORKERS];
+static uint32_t left_out[MAX_WORKERS];
 
 struct request {
 	unsigned int worker;
@@ -48,8 +55,11 @@ audit(const char *who, const char *from, const char *what, uint16_t status,
 	char result[80];
 	const struct audit a = {who, from, what, result};
 
-	(void)snprintf(result, sizeof(result), "%u%s%s", status,
-	    code[0] == '\0' ? "" : " ", code);
+	if (status == 0) /* of several */
+		(void)snprintf(result, sizeof(result), "%s", code);
+	else
+		(void)snprintf(result, sizeof(result), "%u%s%s", status,
+		    code[0] == '\0' ? "" : " ", code);
 	console_audit(&a);
 }
 
@@ -74,6 +84,19 @@ answer(unsigned int worker, uint32_t id, uint16_t status, const char *code,
 	wire_free(&w);
 }
 
+/* A number; what else a worker may say is not repeated in the audit, where it
+ * could pass for more than it is. */
+static const char *
+target(const struct request *r)
+{
+	const char *s;
+
+	s = r->argument[0] == '-' ? r->argument + 1 : r->argument;
+	return s[strspn(s, "0123456789")] == '\0' && strlen(s) < 40 ?
+	    r->argument :
+	    "?";
+}
+
 /* Refused, or done, at once. */
 static void
 answer_now(const struct request *r, const char *what, uint16_t status,
@@ -84,7 +107,7 @@ answer_now(const struct request *r, const char *what, uint16_t status,
 
 	name_peer(r, who, sizeof(who));
 	(void)snprintf(text, sizeof(text), "%s%s%s", what,
-	    r->argument[0] == '\0' ? "" : " ", r->argument);
+	    r->argument[0] == '\0' ? "" : " ", target(r));
 	audit(who, r->from, text, status, code);
 	answer(r->worker, r->id, status, code, detail, 0);
 }
@@ -190,12 +213,91 @@ shut_down(const struct request *r)
 	shutdown_answered();
 }
 
+/* ---- what a worker has refused ---------------------------------------- */
+
+static void
+audit_left_out(unsigned int worker, uint32_t before)
+{
+	char from[32];
+	char what[48];
+
+	if (before > UINT32_MAX - left_out[worker])
+		before = UINT32_MAX - left_out[worker];
+	before += left_out[worker];
+	left_out[worker] = 0;
+	if (before == 0)
+		return;
+	(void)snprintf(what, sizeof(what), "%u more attempts", before);
+	(void)snprintf(from, sizeof(from), "worker %u", worker);
+	audit("others", from, what, 0, "refused");
+}
+
+/* In words of our own: a worker may lie, but not say more than with a request
+ * that is refused here. */
+static void
+audit_refused(const struct request *r, uint16_t status)
+{
+	const struct process *p;
+	const char *error;
+	char text[400];
+	char who[160];
+	uint32_t id;
+
+	name_peer(r, who, sizeof(who));
+	id = (uint32_t)strtonum(r->argument, 1, INT32_MAX, &error);
+	p = error == NULL ? process_find(id) : NULL;
+	if (r->op == REQUEST_SHUTDOWN)
+		(void)snprintf(text, sizeof(text), "shutdown");
+	else if (p != NULL && p->listed && !p->job->hidden)
+		(void)snprintf(
+		    text, sizeof(text), "restart %u (%s)", p->id, p->job->name);
+	else
+		(void)snprintf(text, sizeof(text), "restart %s", target(r));
+	audit(who, r->from, text, status,
+	    status == 401     ? "unauthorized" :
+		status == 403 ? "forbidden" :
+				"process-not-found");
+}
+
+static int
+got_refused(unsigned int worker, struct imsg *imsg)
+{
+	struct request r;
+	struct wire_reader in;
+	uint32_t before;
+	uint16_t status;
+
+	memset(&r, 0, sizeof(r));
+	message_read(&in, imsg);
+	r.op = wire_get_u8(&in);
+	status = wire_get_u16(&in);
+	r.uid = wire_get_i64(&in);
+	wire_get_string(&in, r.who, sizeof(r.who));
+	wire_get_string(&in, r.from, sizeof(r.from));
+	wire_get_string(&in, r.argument, sizeof(r.argument));
+	before = wire_get_u32(&in);
+	if (wire_end(&in) == -1 || r.op > REQUEST_SHUTDOWN ||
+	    (r.op != 0 && status != 401 && status != 403 && status != 404))
+		return -1;
+	if (!bucket_take(&refused[worker], REFUSED_RATE, REFUSED_BURST)) {
+		if (left_out[worker] < UINT32_MAX)
+			left_out[worker]++;
+		return 0;
+	}
+	audit_left_out(worker, before);
+	if (r.op != 0)
+		audit_refused(&r, status);
+	return 0;
+}
+
 int
 request_message(unsigned int worker, struct imsg *imsg)
 {
 	struct request r;
 	struct wire_reader in;
 
+	if (imsg_get_type(imsg) == IMSG_REFUSED)
+		return got_refused(worker, imsg);
 	if (imsg_get_type(imsg) != IMSG_REQUEST)
 		return -1;
 	memset(&r, 0, sizeof(r));

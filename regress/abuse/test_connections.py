@@ -44,7 +44,8 @@ def ask(s):
             raise EOFError("closed")
         got += more
 kept = None
-while not select.select([0], [], [], 0.002)[0]:
+print(flush=True)
+while len(times) < 40 or not select.select([0], [], [], 0.002)[0]:
     for new in (False, True):
         begin = time.monotonic()
         try:
@@ -101,13 +102,13 @@ class Watch:
             self.asker = subprocess.Popen(
                 [PYTHON, "-Sc", ASKER, str(self.m.port)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            time.sleep(0.1)
+            self.asker.stdout.readline()    # it has begun
         return self
 
     def __exit__(self, kind, value, trace):
         out = b""
         if self.ask:
-            out = self.asker.communicate(timeout=60 * SLOW)[0]
+            out = self.asker.communicate(timeout=50 * SLOW)[0]
         self.end.set()
         self.thread.join()
         if kind is not None:
@@ -154,6 +155,19 @@ def read_all(s):
     return got
 
 
+def unchunked(data):
+    """The content that is in chunks there, and what is behind it."""
+    content = []
+    while True:
+        size, data = data.split(b"\r\n", 1)
+        n = int(size, 16)
+        assert data[n:n + 2] == b"\r\n"
+        if n == 0:
+            return b"".join(content), data[2:]
+        content.append(data[:n])
+        data = data[n + 2:]
+
+
 @contextlib.contextmanager
 def many(m, count, data=b"", over="tcp", **options):
     """That many connections, each of which has sent the data."""
@@ -196,7 +210,10 @@ def test_half_closed_and_large(musterd, over):
         time.sleep(0.3)
         got = read_all(s)
     assert got.count(b"HTTP/1.1 200 ") == 2
-    assert whole in got and got.endswith(RUNNING)
+    assert got.endswith(RUNNING)
+    head, rest = got.split(b"\r\n\r\n", 1)
+    assert b"Transfer-Encoding: chunked" in head
+    assert unchunked(rest)[0] == whole
 
 
 def test_half_closed_while_it_waits(m, over):
@@ -294,6 +311,78 @@ def test_followers_that_do_not_read(musterd):
                 b"/status", b"/v1/processes/1/streams/stdout?follow=1"),
                 SO_RCVBUF=4096):
             time.sleep(1)
+
+
+def test_lists_that_nobody_reads_take_one_row(musterd):
+    """Each of them waits with a row of its list, not with all of it."""
+    m = musterd({**KEEP, "processes": {"a": job(
+        "sh", "x" * 100, autostart=False, instances=1000)}})
+    m.wait_status()
+    with Watch(m, ask=False) as watch, many(m, 400, STATUS.replace(
+            b"/status", b"/v1/processes"), SO_RCVBUF=4096) as socks:
+        for s in socks:
+            assert s.recv(12) == b"HTTP/1.1 200"
+        assert m.status() == "running"
+        assert m.running()
+    if not harness.SAN:
+        assert watch.peak < 3 << 20
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_many_who_want_large_answers(musterd, reads):
+    """One who wants a small one is served before them."""
+    m = musterd({**KEEP, "processes": {"a": job(
+        "sh", "x" * 100, autostart=False, instances=1000)}})
+    m.wait_status()
+    data = STATUS.replace(b"/status", b"/v1/processes") * 20
+    with many(m, 300, data) as socks, Watch(m):
+        end = time.monotonic() + 2
+        while reads and time.monotonic() < end:
+            for s in select.select(socks[:200], [], [], 0.1)[0]:
+                with contextlib.suppress(OSError):
+                    s.recv(1 << 18)
+        if not reads:
+            time.sleep(1)
+
+
+def test_a_long_list_is_of_one_moment(musterd):
+    """What changes while it is read is not in it."""
+    m = musterd({**KEEP, "processes": {
+        "a": SLEEP, "b": job("sh", "x" * 900, autostart=False,
+                             instances=4000), "c": SLEEP}})
+    m.wait_status()
+    before = {n: p["generation"] for n, p in m.all().items()}
+    with opened(m, "unix") as s:
+        s.sendall(STATUS.replace(b"/status", b"/v1/processes"))
+        assert s.recv(1) == b"H"
+        for n in ("a", "c"):
+            m.post(f"/restart/{m.all()[n]['id']}")
+        head, rest = (b"H" + s.recv(4096)).split(b"\r\n\r\n", 1)
+        assert b"chunked" in head
+        while not rest.endswith(b"\r\n0\r\n\r\n"):
+            more = s.recv(1 << 20)
+            assert more
+            rest += more
+    rows = json.loads(unchunked(rest)[0])["processes"]
+    assert len(rows) == 4002
+    assert [p["id"] for p in rows] == sorted(p["id"] for p in rows)
+    got = {p["name"].removeprefix("default."): p["generation"] for p in rows}
+    assert got == before
+    assert m.all()["c"]["generation"] == before["c"] + 1
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/processes"])
+def test_a_long_list_for_a_client_of_1_0(musterd, path):
+    """It ends with the connection."""
+    m = musterd({**KEEP, "processes": {"a": job(
+        "sleep", "4000", "x" * 100, instances=200)}})
+    m.wait_status()
+    got = m.raw(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    head, body = got.split(b"\r\n\r\n", 1)
+    assert b"Connection: close" in head and b"chunked" not in head
+    assert len(json.loads(body)["processes"]) == 200
+    answer = m.request("HEAD", path)
+    assert answer.status == 200 and answer.body == b""
 
 
 # --- held connections ---

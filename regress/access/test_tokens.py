@@ -1,5 +1,6 @@
 """Bearer tokens: roles, scopes, what is told of them, and what is refused."""
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -11,7 +12,7 @@ import time
 import pytest
 
 from certificates import Authority
-from harness import MUSTERCTL, job, wait_for
+from harness import MUSTERCTL, PYTHON, SLOW, job, wait_for
 
 KEEP = {"keep_alive": True, "graceful_time": 2}
 JOBS = {"web": job("sleep", "1000"), "db": job("sleep", "1001"),
@@ -148,6 +149,16 @@ def test_every_change_is_told(start):
     status(m, "muster_o", "POST", f"/restart/{web}")
     status(m, "muster_r", "POST", f"/restart/{web}")
     status(m, "muster_o", "POST", "/restart/777")
+    status(m, "muster_x", "POST", "/restart/%1b%5B31m%0A777")
+    status(m, "muster_x", "POST", f"/restart/{web}")
+    status(m, "muster_o", "DELETE", "/")
+    status(m, "muster_s", "DELETE", "/")
+    status(m, "muster_e", "POST", f"/restart/{web}")
+    assert m.delete("/", headers={"Origin": "http://evil"}).status == 403
+    # These would not have changed anything.
+    status(m, "muster_x", "GET", f"/restart/{web}")
+    status(m, "muster_x", "POST", "/status")
+    status(m, "muster_x", "DELETE", "/v1/processes/1")
     m.post(f"/restart/{web}", over="unix")
     m.delete("/", over="unix")
     m.wait()
@@ -155,13 +166,55 @@ def test_every_change_is_told(start):
              if line.startswith("[AUDIT] ")]
     wanted = (
         rf"restart {web} \(default\.web\) by token ci from 127.0.0.1:\d+: 200",
+        rf"restart {web} \(default\.web\) by token reader from "
+        r"127.0.0.1:\d+: 403 forbidden",
         r"restart 777 by token ci from 127.0.0.1:\d+: 404 process-not-found",
+        rf"restart {web} \(default\.web\) by uid \d+ from 127.0.0.1:\d+: "
+        r"401 unauthorized",
+        r"shutdown by token ci from 127.0.0.1:\d+: 403 forbidden",
+        r"shutdown by token all-of-it from 127.0.0.1:\d+: 403 forbidden",
+        rf"restart {web} \(default\.web\) by token elsewhere from "
+        r"127.0.0.1:\d+: 404 process-not-found",
+        r"shutdown by uid \d+ from 127.0.0.1:\d+: 403 forbidden",
         rf"restart {web} \(default\.web\) by uid \d+ from unix:pid=\d+: 200",
         r"shutdown by uid \d+ from unix:pid=\d+: 200")
     assert len(lines) == len(wanted), lines
     for line, want in zip(lines, wanted):
         assert re.fullmatch(r"\[AUDIT\] " + want, line), line
     assert "muster_" not in m.stderr_text() + m.stdout_text()
+
+
+def test_what_was_tried_is_told_in_one_line_each(start):
+    """Whatever stands in the path; and not without end."""
+    m = start()
+    for _ in range(2):
+        for text in ("%0A[AUDIT]%20x", "%E2%80%AE7", "7%20by%20root", "x" * 999):
+            status(m, "muster_x", "POST", f"/restart/{text}")
+    many = 400
+    with contextlib.closing(m.connect()) as c:
+        for _ in range(many):
+            c.request("POST", "/restart/1", headers=bearer("muster_r"))
+            assert c.getresponse().read()
+
+    def lines():
+        return [line for line in m.stderr_text().splitlines()
+                if line.startswith("[AUDIT] ")]
+
+    def told():
+        return sum(int(re.match(r"\[AUDIT\] (\d+) more attempts by others "
+                                r"from worker \d: refused$", line).group(1))
+                   if "more attempts" in line else 1 for line in lines())
+
+    wait_for("all of them", lambda: told() >= many + 6)
+    assert told() <= many + 6
+    assert len(lines()) < 100
+    text = m.stderr_text()
+    assert text.count("[AUDIT] restart ? by uid") >= 6
+    assert "\n[AUDIT] x" not in text and "\u202e" not in text
+    assert "by root" not in text and "xx" not in text
+    # Others are told of as ever.
+    assert status(m, "muster_o", "POST", "/restart/1") == 200
+    wait_for("the line", lambda: "by token ci from" in m.stderr_text())
 
 
 def test_they_go_with_a_reload(start):
@@ -283,6 +336,69 @@ def test_the_end_of_a_token(start):
     assert answer.json()["detail"] == "this token has expired"
     assert status(m, "muster_2") == 200
     wait_for("its end", lambda: status(m, "muster_3") == 401)
+
+
+def test_what_is_followed_ends_with_its_token(start):
+    """Of two that follow, the one whose token goes on goes on."""
+    soon = int(time.time()) + 3
+    m = start({"long": entry("muster_l", "read"),
+               "soon": entry("muster_s", "read", expires=time.strftime(
+                   "%Y-%m-%dT%H:%M:%SZ", time.gmtime(soon)))})
+    followers = []
+    for token in ("muster_l", "muster_s"):
+        c = m.connect()
+        c.request("GET", "/v1/processes/1/streams/stdout?follow=1",
+                  headers={**bearer(token),
+                           "Accept": "application/octet-stream"})
+        answer = c.getresponse()
+        assert answer.status == 200
+        followers.append((c, answer))
+    with pytest.raises(http.client.IncompleteRead):
+        followers[1][1].read()
+    # Not when it is asked whether its reader is still there (15 s).
+    assert soon <= time.time() < soon + 8 * SLOW
+    followers[0][0].sock.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        followers[0][1].fp.raw.read(1)
+    for c, _ in followers:
+        c.close()
+
+
+@pytest.mark.needs_root
+def test_users_go_with_a_reload(musterd):
+    """A connection of one who was allowed is his no longer."""
+    m = musterd({**KEEP, "http": {"allow-users": ["nobody"]},
+                 "processes": JOBS}).wait_status()
+    script = (
+        "import http.client, sys\n"
+        f"c = http.client.HTTPConnection('127.0.0.1', {m.port}, timeout=20)\n"
+        "c.connect()\n"
+        "for line in sys.stdin:\n"
+        "    s = c.sock\n"
+        "    c.request('GET', '/status')\n"
+        "    a = c.getresponse()\n"
+        "    a.read()\n"
+        "    print(a.status, s is not None, flush=True)\n")
+    with subprocess.Popen(
+            [PYTHON, "-c", script], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, encoding="ascii", user=NOBODY,
+            group=NOBODY, extra_groups=[]) as p:
+
+        def ask():
+            p.stdin.write("\n")
+            p.stdin.flush()
+            return p.stdout.readline()
+
+        assert ask() == "200 True\n"
+        config = json.loads(m.file.read_text())
+        del config["http"]["allow-users"]
+        m.file.write_text(json.dumps(config))
+        m.signal(signal.SIGHUP)
+        told = []
+        wait_for("the refusal", lambda: told.append(ask()) or
+                 told[-1][:3] == "403")
+        assert told[-1] == "403 True\n"
+        p.stdin.close()
 
 
 def test_keys_of_the_audit(start):

@@ -13,7 +13,7 @@ from fakes import text, u8, u32
 from harness import job
 from peers import HTTPD, MANAGER, RELAY, frame
 
-REQUEST, STREAM_READ, READ_CANCEL = 340, 280, 282
+REQUEST, REFUSED, STREAM_READ, READ_CANCEL = 340, 342, 280, 282
 
 
 def i64(value):
@@ -36,6 +36,11 @@ def start(owned, count=9, **more):
 def request(op=1, role=3, argument="1", body="", sender="x"):
     return (u8(op) + i64(0) + u8(role) + text("") + text(sender)
             + text(argument) + text(body))
+
+
+def refused(op=1, status=403, argument="1", sender="x", before=0):
+    return (u8(op) + status.to_bytes(2, "little") + i64(0) + text("")
+            + text(sender) + text(argument) + u32(before))
 
 
 def read(process=1, stream=1, start_=0, lines=0, wait=0):
@@ -70,6 +75,10 @@ def to_manager():
         ("string without its bytes", REQUEST,
          request()[:-4] + u32(0xffffffff)),
         ("too long a name", REQUEST, request(argument="1" * 300)),
+        ("refused, one byte less", REFUSED, refused()[:-1]),
+        ("refused, one byte more", REFUSED, refused() + b"x"),
+        ("refused, yet done", REFUSED, refused(status=200)),
+        ("refused, no such op", REFUSED, refused(op=3)),
         ("of the verifier", 362, u32(1) + u8(1) + bytes(10) + text("x")),
         ("of the relay", 263, u32(1, 1)),
         ("of the parent", fakes.EXITED, u32(1, 1) + bytes(13)),
@@ -199,6 +208,25 @@ def test_flood_of_the_log(owned):
                if b"forged" in line)
 
 
+def test_flood_of_the_audit(owned):
+    """With refusals that never were: they are few, and their words ours."""
+    o, witness, worker = start(owned)
+    manager = o.peer(worker, MANAGER)
+    lie = refused(argument="1 by root from here: 200", before=2**32 - 1,
+                  sender="y\n[AUDIT] shutdown by root\x1b[31m")
+    for _ in range(200):
+        manager.raw(frame(REFUSED, lie) * 100)
+    manager.send(REQUEST, 7, request(argument="99"))
+    assert manager.receive(341).take("H") == 404
+    witness.over()
+    said = (o.m.dir / "stderr").read_bytes()
+    assert b"\x1b" not in said and b"\n[AUDIT] shutdown by root" not in said
+    assert b"by root from here" not in said
+    lines = [x for x in said.splitlines() if x.startswith(b"[AUDIT] restart ?")]
+    assert 10 < len(lines) < 150
+    assert all(x.endswith(b": 403 forbidden") for x in lines)
+
+
 def test_restarts_for_ever(owned):
     """Requests that are not answered yet do not fill the manager's memory."""
     o = owned(config(processes={
@@ -232,6 +260,20 @@ def test_silence(owned):
         s.connect(str(o.m.socket))
     assert not worker.closed
     witness.over()
+
+
+def test_a_worker_that_hangs(owned):
+    """It reads nothing, and nobody waits for it: it is missed nevertheless."""
+    o, _, worker = start(owned, 1)
+    o.peer(worker, MANAGER)
+
+    def changed():
+        assert o.m.post("/restart/2").status == 200
+        return "muster-httpd 0: " in o.m.stdout_text()
+
+    harness.wait_for("somebody to miss it", changed, 40, 0.25)
+    assert worker.ended()
+    assert o.m.status() == "running"
 
 
 def test_backoff(owned):

@@ -396,6 +396,130 @@ def test_revoked(start, ca, pair, alice):
     assert refused(m, context(ca, carol))
 
 
+class Follower:
+    """A connection that asks, and one that follows an output."""
+
+    def __init__(self, m, c):
+        self.asks = connect(m, c)
+        assert self.status() == 200
+        self.sock = self.asks.sock
+        self.follows = connect(m, c)
+        self.follows.request(
+            "GET", "/v1/processes/1/streams/stdout?follow=1",
+            headers={"Accept": "application/octet-stream"})
+        self.answer = self.follows.getresponse()
+        assert self.answer.status == 200
+
+    def status(self):
+        self.asks.request("GET", "/status")
+        answer = self.asks.getresponse()
+        answer.read()
+        return answer.status
+
+    def is_refused(self):
+        """At its next request, over the same connection."""
+        if self.asks.sock is None:
+            return True
+        try:
+            return self.status() in (401, 403)
+        except (OSError, http.client.HTTPException):
+            self.asks.sock = None
+            return True
+
+    def has_ended(self):
+        """What it follows: waits for the end of it."""
+        with pytest.raises((OSError, http.client.HTTPException)):
+            while self.answer.read(1):
+                pass
+            raise OSError("a proper end")
+        return True
+
+    def goes_on(self):
+        """On the very connections of the beginning."""
+        assert self.status() == 200 and self.asks.sock is self.sock
+        self.follows.sock.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            self.answer.fp.raw.read(1)
+
+    def close(self):
+        self.asks.close()
+        self.follows.close()
+
+
+@pytest.mark.parametrize("how", ["crl", "ca", "required", "none"])
+def test_rights_end_with_a_reload(start, ca, pair, alice, tmp_path, how):
+    """Of a certificate that would not do today; others are not disturbed."""
+    other = Authority(tmp_path, "other")
+    name = f"carol-{how}"
+    carol = ca.issue(name)
+    tls = {"client-ca": str(ca.cert)}
+    m = start(settings(pair, **tls))
+    gone = Follower(m, context(ca, carol))
+    stays = Follower(m, context(ca, alice))
+    anonymous = Follower(m, context(ca))
+    config = json.loads(m.file.read_text())
+    if how == "crl":
+        tls["crl"] = str(ca.revoke(name))
+    elif how == "ca":
+        both = tmp_path / "both.pem"
+        both.write_bytes(ca.cert.read_bytes() + other.cert.read_bytes())
+        tls["client-ca"] = str(both)
+    elif how == "required":
+        tls["client"] = "required"
+    else:
+        tls = {}
+    config["http"]["tls"] = settings(pair, **tls)
+    m.file.write_text(json.dumps(config))
+    m.signal(signal.SIGHUP)
+    if how == "ca":
+        wait_for("the other CA", lambda: not refused(
+            m, context(ca, other.issue("dave"))))
+        config["http"]["tls"]["client-ca"] = str(other.cert)
+        gone.goes_on()
+        m.file.write_text(json.dumps(config))
+        m.signal(signal.SIGHUP)
+    if how == "required":
+        wait_for("the end of who has none", anonymous.is_refused)
+        anonymous.has_ended()
+        gone.goes_on()
+        stays.goes_on()
+    elif how == "none":
+        # It counts for nothing: the user of this machine asks.
+        gone.has_ended()
+        stays.has_ended()
+        assert gone.status() == 200
+        anonymous.goes_on()
+    else:
+        wait_for("the end of carol's", gone.is_refused)
+        gone.has_ended()
+        if how == "crl":
+            stays.goes_on()
+        else:
+            stays.has_ended()
+        anonymous.goes_on()
+    for f in (gone, stays, anonymous):
+        f.close()
+
+
+def test_a_name_that_is_taken_away(start, ca, pair, alice, bob, tmp_path):
+    """What its owner follows ends; that of others goes on."""
+    tokens = tmp_path / "tokens.yaml"
+
+    def line(name, cert):
+        return f"{name}: {{role: read, certificate: {fingerprint(cert[0])}}}\n"
+
+    tokens.write_text(line("alice", alice) + line("bob", bob))
+    m = start(settings(pair, **{"client-ca": str(ca.cert)}),
+              {"tokens": str(tokens)})
+    a, b = (Follower(m, context(ca, who)) for who in (alice, bob))
+    tokens.write_text(line("bob", bob))
+    m.signal(signal.SIGHUP)
+    a.has_ended()
+    b.goes_on()
+    a.close()
+    b.close()
+
+
 # --- slow and hostile ones ---
 
 
