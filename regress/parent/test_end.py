@@ -50,6 +50,9 @@ def test_scopes(muster, mode):
     m = muster(**mode)
     manager = m.ready(sh("trap 'exit 7' TERM; sleep 4000 & wait"))
     manager.run(1)
+    # Before its exec it has its father's trap and name.
+    harness.wait_for("the sleep", lambda: [
+        p.name for p in below(m, 2)[1:]] == ["sleep"])
     jobs = below(m, 2)
     manager.signal(1, signal.SIGSTOP, LEADER)
     harness.wait_for("the stop",
