@@ -227,8 +227,9 @@ started_to_stop(struct process *p)
 	stop_begin(p);
 }
 
+/* In pymanager's words, which are Python's. */
 static void
-spawn_failed(struct process *p)
+spawn_failure_text(const struct process *p, char *buf, size_t size)
 {
 	static const char *const stages[] = {
 	    [STAGE_NONE] = "spawn",
@@ -250,20 +251,9 @@ spawn_failed(struct process *p)
 	    [STAGE_ENTRY] = "entry",
 	};
 	const struct job_config *c;
-	char text[512];
 	const char *what;
 
 	c = p->job->config;
-	p->spawning = 0;
-	p->live = 0;
-	/* As a shell says it of a program that cannot be run. */
-	p->ended = 1;
-	p->status = W_EXITCODE(127, 0);
-	p->ended_wall = now_wall();
-	verify_cancel(p);
-	set_state(p, STATE_FAILED);
-	if (p->stage == STAGE_SKIPPED)
-		return;
 	what = p->stage == STAGE_CHDIR ?
 	    (c->working_directory != NULL ? c->working_directory :
 					    mgr.snapshot->directory) :
@@ -273,7 +263,7 @@ spawn_failed(struct process *p)
 	    c->shell                           ? c->shell_program :
 	    c->words.count > 0                 ? c->words.list[0].source :
 						 c->command_line;
-	(void)snprintf(text, sizeof(text), "%s: [Errno %d] %s: '%s'%s%s%s",
+	(void)snprintf(buf, size, "%s: [Errno %d] %s: '%s'%s%s%s",
 	    p->error == ENOENT      ? "FileNotFoundError" :
 		p->error == EACCES  ? "PermissionError" :
 		p->error == ENOTDIR ? "NotADirectoryError" :
@@ -284,8 +274,46 @@ spawn_failed(struct process *p)
 		p->stage <= STAGE_ENTRY ? stages[p->stage] :
 					  "?",
 	    p->stage == STAGE_EXEC ? "" : ")");
+}
+
+/*
+ * A program that is being replaced, a disk that is full: what could be
+ * started once may be so again, and its policy says whether that is tried.
+ */
+static void
+spawn_again_or_not(struct process *p)
+{
+	uint64_t delay;
+
+	if (mgr.phase != PHASE_RUNNING || p->job->hidden)
+		return;
+	if (restart_wanted(p) && restart_decide(p, &delay) != RESTART_GIVE_UP) {
+		set_state(p, STATE_BACKOFF);
+		process_timer(p, delay);
+	} else if (p->job->config->exit_shutdown)
+		shutdown_begin(WEXITSTATUS(p->status));
+}
+
+static void
+spawn_failed(struct process *p)
+{
+	char text[512];
+
+	p->spawning = 0;
+	p->live = 0;
+	/* As a shell says it of a program that cannot be run. */
+	p->ended = 1;
+	p->status = W_EXITCODE(127, 0);
+	p->started = p->ended_at = now_mono(); /* it has not lived */
+	p->ended_wall = now_wall();
+	verify_cancel(p);
+	set_state(p, STATE_FAILED);
+	if (p->stage == STAGE_SKIPPED)
+		return;
+	spawn_failure_text(p, text, sizeof(text));
 	launch_process_failed(p, text);
 	request_process_settled(p, -1, text);
+	spawn_again_or_not(p);
 }
 
 static void
