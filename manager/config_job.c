@@ -470,6 +470,7 @@ read_stop(struct loader *l, struct job_config *c)
 	for (i = 0; i < c->nstop; i++)
 		if (c->stop[i].wait == UINT64_MAX)
 			c->stop[i].wait = graceful;
+	c->graceful = graceful;
 }
 
 static int

@@ -203,7 +203,7 @@ void stop_begin(struct process *);
 /* The wait of a step is over. */
 void stop_next(struct process *);
 /* The first process has ended by itself and left others behind. */
-void stop_leftover(struct process *);
+void stop_leftover(struct process *, int stopping);
 void stop_kill(struct process *);
 
 /* ---- restart.c ------------------------------------------------------ */

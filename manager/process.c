@@ -508,8 +508,8 @@ exited(struct process *p)
 	p->settling = 1;
 	p->ended_wall = now_wall();
 	set_state(p, STATE_STOPPING);
-	if (p->leftover && !stopping)
-		stop_leftover(p);
+	if (p->leftover)
+		stop_leftover(p, stopping);
 	if (!p->leftover)
 		process_timer(p, DRAIN_PATIENCE);
 }

@@ -162,7 +162,7 @@ members(const struct slot *s, pid_t *pids, size_t max)
 }
 
 static void
-signal_members(const struct slot *s, int sig)
+signal_members(const struct slot *s, int sig, enum scope scope)
 {
 	static pid_t pids[MAX_MEMBERS];
 	size_t i;
@@ -171,7 +171,8 @@ signal_members(const struct slot *s, int sig)
 	group_look();
 	n = members(s, pids, MAX_MEMBERS);
 	for (i = 0; i < n; i++)
-		(void)kill(pids[i], sig);
+		if (scope != SCOPE_REST || getpgid(pids[i]) != s->pid)
+			(void)kill(pids[i], sig);
 }
 
 static void
@@ -181,10 +182,10 @@ signal_slot(const struct slot *s, int sig, enum scope scope)
 	 * The number of a live or unreaped process is nobody else's; that
 	 * of a group whose leader is gone may be.
 	 */
-	if (scope == SCOPE_ALL || !(s->flags & IS_LIVE) ||
+	if (scope >= SCOPE_ALL || !(s->flags & IS_LIVE) ||
 	    (s->flags & IS_FOREGROUND)) {
 		if (scope != SCOPE_LEADER)
-			signal_members(s, sig);
+			signal_members(s, sig, scope);
 		else if (s->flags & IS_LIVE)
 			(void)kill(s->pid, sig);
 		return;
@@ -197,7 +198,7 @@ static void
 kill_slot(const struct slot *s)
 {
 	if (!(s->flags & IS_GROUPED) || cgroup_kill(s->process) == -1)
-		signal_members(s, SIGKILL);
+		signal_members(s, SIGKILL, SCOPE_ALL);
 }
 
 /* 0 if a message is about a generation that is over; -1 if malformed. */
@@ -227,7 +228,7 @@ group_signal(struct wire_reader *r)
 		return -1;
 	sig = wire_get_i32(r);
 	scope = wire_get_u8(r);
-	if (wire_end(r) == -1 || sig < 1 || sig > SIGRTMAX || scope > SCOPE_ALL)
+	if (wire_end(r) == -1 || sig < 1 || sig > SIGRTMAX || scope > SCOPE_MAX)
 		return -1;
 	if (s != NULL)
 		signal_slot(s, sig, scope);

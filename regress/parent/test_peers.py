@@ -43,7 +43,7 @@ def bad_manager_messages():
         ("signal 0", fakes.SIGNAL, u32(1, 1) + i32(0) + u8(0)),
         ("signal 65", fakes.SIGNAL, u32(1, 1) + i32(65) + u8(0)),
         ("signal, negative", fakes.SIGNAL, u32(1, 1) + i32(-9) + u8(0)),
-        ("signal, scope", fakes.SIGNAL, u32(1, 1) + i32(15) + u8(3)),
+        ("signal, scope", fakes.SIGNAL, u32(1, 1) + i32(15) + u8(4)),
         ("signal, process", fakes.SIGNAL, u32(99, 1) + i32(15) + u8(0)),
         ("signal, generation", fakes.SIGNAL, u32(1, 2) + i32(15) + u8(0)),
         ("kill, process", fakes.KILL, u32(0, 0)),

@@ -1,6 +1,7 @@
-"""What brings a process back."""
+"""What brings a process back, and what is asked of all that it has left."""
 
 import os
+import re
 import shutil
 import signal
 
@@ -10,6 +11,9 @@ import harness
 from harness import job, sh
 
 KEEP = {"keep_alive": True}
+# Of the group; it notes what it was told, and says when it listens.
+NOTES = ("trap '' INT; trap 'touch told; exit' TERM; touch ready; "
+         "while :; do sleep 0.02; done")
 
 
 @pytest.fixture
@@ -118,3 +122,46 @@ def test_retries_in_a_row(musterd):
     # Two retries, the third life is long; and two more after it.
     lives = (m.dir / "lives").read_text().count("x")
     assert lives == 5
+
+
+# --- what is left of a process that was asked to end ---
+
+
+def test_its_other_sessions_are_asked(musterd):
+    """Not only killed at the end of the graceful time."""
+    m = musterd({"graceful_time": 50, "processes": {"a": sh(
+        f'setsid sh -c "{NOTES}" & exec sleep 4000')}}, grace=60)
+    harness.wait_for("the other session", (m.dir / "ready").exists)
+    assert m.stop(30) == 0
+    assert (m.dir / "told").exists()
+
+
+def test_its_group_is_asked_once(musterd):
+    """A second signal would mean: at once."""
+    m = musterd({"graceful_time": 50, "processes": {"a": sh(
+        "sh -c \"trap 'echo told >>told; sleep 0.3' TERM; touch ready; "
+        "while ! test -e told; do sleep 0.02; done\" & exec sleep 4000")}})
+    harness.wait_for("the child", (m.dir / "ready").exists)
+    assert m.stop(30) == 0
+    assert (m.dir / "told").read_text() == "told\n"
+
+
+def test_the_sequence_goes_on_without_the_first(musterd):
+    m = musterd({"processes": {"a": sh(
+        f'sh -c "{NOTES}" & trap exit INT; while :; do sleep 0.02; done',
+        stop=[{"signal": "INT", "wait": 0.3}, {"signal": "TERM",
+                                               "wait": 50}])}})
+    harness.wait_for("the child", (m.dir / "ready").exists)
+    assert m.stop(30) == 0
+    assert (m.dir / "told").exists()
+
+
+def test_its_own_graceful_time(musterd):
+    """It holds for what is left by one that ends by itself, too."""
+    m = musterd({**KEEP, "graceful_time": 50, "processes": {"a": sh(
+        "setsid sh -c \"trap '' TERM; echo \\$\\$ >pid; mv pid ready; "
+        "while :; do sleep 0.02; done\" & while ! test -e ready; do "
+        "sleep 0.02; done", graceful_time=0.2)}})
+    m.wait_state("a", "exited", timeout=20)
+    assert re.fullmatch(r"\d+\n", (m.dir / "ready").read_text())
+    assert not harness.alive(int((m.dir / "ready").read_text()))
