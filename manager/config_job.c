@@ -151,7 +151,7 @@ limit_read(const struct doc_node *n, struct limit *limit)
 	if (limit_value(soft, &limit->soft) == -1 ||
 	    limit_value(hard, &limit->hard) == -1)
 		return -1;
-	return limit->soft <= limit->hard ? 0 : -1;
+	return 0;
 }
 
 void
@@ -189,6 +189,8 @@ set_limits(struct loader *l, const struct key *k, void *target,
 		if (limit_read(item, &list[c->nlimits]) == -1)
 			config_error(l, item,
 			    "want a number, \"unlimited\", or {soft, hard}");
+		else if (list[c->nlimits].soft > list[c->nlimits].hard)
+			config_error(l, item, "soft is more than hard");
 		c->nlimits++;
 		c->limits = list;
 	}
