@@ -183,7 +183,8 @@ def test_body_until_close(verifier, serve):
     (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", None),
     (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20000 + b"\r\n",
      "head of the answer is too long"),
-    (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 300000 + b"\r\n\r\n", None),
+    (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 300000 + b"\r\n\r\n",
+     "head of the answer is too long"),
 ])
 def test_garbage(verifier, serve, data, text):
     server = serve(raw(data))
@@ -397,6 +398,14 @@ def test_redirects(verifier, serve):
     assert (a.passed, a.detail) == (0, "http 302")
     assert verifier.once(server.url("/a"), redirects=5,
                          statuses=[(302, 302)]).passed
+
+
+@pytest.mark.parametrize("location", ["", "#part"])
+def test_redirect_to_itself(verifier, serve, location):
+    later = iter([response(302, Location=location), response(200)])
+    server = serve(answers(lambda head: next(later)))
+    assert verifier.once(server.url("/a?b"), redirects=1).passed
+    assert [r.split()[1] for r in server.requests] == ["/a?b", "/a?b"]
 
 
 def test_redirect_to_another_server(verifier, serve):
