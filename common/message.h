@@ -456,7 +456,8 @@ enum scope {
 	SCOPE_LEADER = 0, /* the first process alone */
 	SCOPE_GROUP = 1, /* its process group */
 	SCOPE_ALL = 2, /* all that is left of it, in whatever session */
-	SCOPE_REST = 3, /* of these, who is not in its process group */
+	SCOPE_REST = 3, /* the same, but those of its process group */
+	SCOPE_MAX = SCOPE_REST,
 };
 
 #define STREAM_SHOW 1 /* also to the console */

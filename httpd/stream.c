@@ -375,14 +375,15 @@ begin(struct request *q, struct stream *s)
 	}
 	if ((got = number_of(q, "tail", INT64_MAX, &n)) == -1)
 		return -1;
-	/* "Before the end" is negative; nothing before it: one byte, which
-	 * a reader that follows hardly minds. */
+	/* "Before the end" is negative; beyond it is at the end. */
 	if (got == 1)
-		s->from = n == 0 ? -1 : -n;
+		s->from = n == 0 ? INT64_MAX : -n;
 	if ((got = number_of(q, "lines", 1000000, &n)) == -1)
 		return -1;
 	if (got == 1)
 		s->lines = (uint32_t)n;
+	if (got == 1 && n == 0)
+		s->from = INT64_MAX;
 	if ((got = number_of(q, "follow", 1, &n)) == -1)
 		return -1;
 	s->follow = got == 1 && n == 1;

@@ -206,6 +206,7 @@ struct job_config {
 	size_t nsuccess;
 	struct stop_step *stop; /* at least one */
 	size_t nstop;
+	uint64_t graceful;
 	int own_stop; /* `stop` or `graceful-time` stands at the job */
 	int exit_shutdown; /* on-exit: shutdown */
 	struct output_config out;

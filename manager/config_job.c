@@ -165,7 +165,7 @@ limit_read(const struct doc_node *n, struct limit *limit)
 	if (limit_value(soft, &limit->soft) == -1 ||
 	    limit_value(hard, &limit->hard) == -1)
 		return -1;
-	return limit->soft <= limit->hard ? 0 : -1;
+	return 0;
 }
 
 void
@@ -203,6 +203,8 @@ set_limits(struct loader *l, const struct key *k, void *target,
 		if (limit_read(item, &list[c->nlimits]) == -1)
 			config_error(l, item,
 			    "want a number, \"unlimited\", or {soft, hard}");
+		else if (list[c->nlimits].soft > list[c->nlimits].hard)
+			config_error(l, item, "soft is more than hard");
 		c->nlimits++;
 		c->limits = list;
 	}
@@ -490,6 +492,7 @@ read_stop(struct loader *l, struct job_config *c)
 	for (i = 0; i < c->nstop; i++)
 		if (c->stop[i].wait == UINT64_MAX)
 			c->stop[i].wait = graceful;
+	c->graceful = graceful;
 }
 
 static int

@@ -79,7 +79,7 @@ runner_job_config(void)
 	c->out.mode = OUTPUT_INHERIT;
 	c->err.mode = OUTPUT_INHERIT;
 	runner_stop.signal = 15;
-	runner_stop.wait = mgr.config->graceful;
+	runner_stop.wait = c->graceful = mgr.config->graceful;
 	c->stop = &runner_stop;
 	c->nstop = 1;
 	return c;
@@ -122,6 +122,7 @@ jobs_retired(const char *name)
 	c->command_line = c->name;
 	c->stop = &stop;
 	c->nstop = 1;
+	c->graceful = stop.wait;
 	job->config = c;
 	job->retired = 1;
 	p = c->name == NULL || asprintf(&job->name, "default.%s", name) == -1 ?

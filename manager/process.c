@@ -239,26 +239,23 @@ started_to_stop(struct process *p)
 static int
 spawn_may_work_later(const struct process *p)
 {
-	if (mgr.phase == PHASE_LAUNCHING || shutting_down() || p->job->hidden ||
-	    !restart_wanted(p))
-		return 0;
 	return p->generation > 1 || p->error == EAGAIN || p->error == ENOMEM ||
 	    p->error == EMFILE || p->error == ENFILE || p->error == ETXTBSY;
 }
 
 static void
-spawn_again_later(struct process *p)
+spawn_again_or_not(struct process *p)
 {
 	uint64_t delay;
 
-	p->started = p->ended_at = now_mono(); /* it was not up at all */
-	if (!spawn_may_work_later(p) ||
-	    restart_decide(p, &delay) == RESTART_GIVE_UP) {
-		set_state(p, STATE_FAILED);
+	if (mgr.phase != PHASE_RUNNING || p->job->hidden)
 		return;
-	}
-	set_state(p, STATE_BACKOFF);
-	process_timer(p, delay < SPAWN_PAUSE ? SPAWN_PAUSE : delay);
+	if (spawn_may_work_later(p) && restart_wanted(p) &&
+	    restart_decide(p, &delay) != RESTART_GIVE_UP) {
+		set_state(p, STATE_BACKOFF);
+		process_timer(p, delay < SPAWN_PAUSE ? SPAWN_PAUSE : delay);
+	} else if (p->job->config->exit_shutdown)
+		shutdown_begin(WEXITSTATUS(p->status));
 }
 
 static void
@@ -271,16 +268,16 @@ spawn_failed(struct process *p)
 	/* As a shell says it of a program that cannot be run. */
 	p->ended = 1;
 	p->status = W_EXITCODE(127, 0);
+	p->started = p->ended_at = now_mono(); /* it has not lived */
 	p->ended_wall = now_wall();
 	verify_cancel(p);
-	if (p->stage == STAGE_SKIPPED) {
-		set_state(p, STATE_FAILED);
+	set_state(p, STATE_FAILED);
+	if (p->stage == STAGE_SKIPPED)
 		return;
-	}
-	spawn_again_later(p);
 	process_failure(p, text, sizeof(text));
 	launch_process_failed(p, text);
 	request_process_settled(p, -1, text);
+	spawn_again_or_not(p);
 }
 
 static void

@@ -79,6 +79,9 @@ restart_decide(struct process *p, uint64_t *delay)
 
 	c = p->job->config;
 	*delay = 0;
+	/* The retry has succeeded; a later trouble is another one. */
+	if (p->ended_at - p->started >= c->limit_within)
+		p->retries = 0;
 	if (limit_reached(p)) {
 		if (c->limit_retry_after == 0 || p->retries >= c->limit_retries)
 			return RESTART_GIVE_UP;

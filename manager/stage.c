@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <bsd/string.h>
+
 #include "../common/log.h"
 #include "../common/snapshot.h"
 #include "../common/spec.h"
@@ -567,6 +569,29 @@ stage_end(void)
 	room = 0;
 }
 
+/* All that a job says of groups: which of them is none is not told. */
+static void
+name_groups(const char *job, char *buf, size_t size)
+{
+	const struct job_config *c;
+	size_t i;
+
+	buf[0] = '\0';
+	c = NULL;
+	for (i = 0; i < mgr.config->njobs && job != NULL && c == NULL; i++)
+		if (strcmp(mgr.config->jobs[i]->name, job) == 0)
+			c = mgr.config->jobs[i];
+	if (c == NULL)
+		return;
+	if (c->group != NULL)
+		(void)strlcpy(buf, c->group, size);
+	for (i = 0; i < c->groups.count; i++) {
+		if (buf[0] != '\0')
+			(void)strlcat(buf, ", ", size);
+		(void)strlcat(buf, c->groups.list[i], size);
+	}
+}
+
 void
 stage_blame(struct config_report *report, uint32_t entry, uint8_t stage,
     int32_t error, const char *text)
@@ -574,6 +599,7 @@ stage_blame(struct config_report *report, uint32_t entry, uint8_t stage,
 	static const struct position nowhere;
 	const struct blame *b;
 	enum exit_code code;
+	char groups[256];
 
 	if (entry >= nentries) {
 		config_problem_add(report, 1, EXIT_SETUP, &nowhere,
@@ -609,15 +635,18 @@ stage_blame(struct config_report *report, uint32_t entry, uint8_t stage,
 		config_problem_add(report, 1, code, b->at,
 		    "%s: cannot read %s: %s", b->key, b->value,
 		    strerrordesc_np(error));
-	else if (stage == STAGE_USER || stage == STAGE_GROUPS)
+	else if (stage == STAGE_USER || stage == STAGE_GROUPS) {
+		name_groups(b->job, groups, sizeof(groups));
 		config_problem_add(report, 1, code, b->at,
 		    "processes.%s: %s \"%s\": %s", b->job == NULL ? "" : b->job,
 		    stage == STAGE_USER ? "user" : "group",
-		    b->value == NULL ? "" : b->value,
+		    stage == STAGE_GROUPS ? groups :
+			b->value == NULL  ? "" :
+					    b->value,
 		    error == EPERM ? "only root can start processes of others" :
 			error == ENOENT ? "no such user or group" :
 					  strerrordesc_np(error));
-	else
+	} else
 		config_problem_add(report, 1, code, b->at, "%s%s%s%s%s: %s",
 		    b->job == NULL ? "" : b->job, b->job == NULL ? "" : ": ",
 		    b->key, b->value == NULL ? "" : ": ",

@@ -68,7 +68,7 @@ stop_begin(struct process *p)
 void
 stop_next(struct process *p)
 {
-	if (p->live && (size_t)p->step + 1 < p->job->config->nstop) {
+	if ((size_t)p->step + 1 < p->job->config->nstop) {
 		p->step++;
 		stop_step(p);
 		return;
@@ -79,21 +79,26 @@ stop_next(struct process *p)
 }
 
 /*
- * What is left when the first process has ended.  In a stop its group has
- * been asked to end already, and has what remains of its time; other sessions
- * hear of it now.
+ * The first process has ended.  If it was asked to, those of its group were
+ * as well, and the rest of the sequence is theirs; in their own sessions
+ * there may be some that have not heard of it.
  */
 void
 stop_leftover(struct process *p, int stopping)
 {
+	const struct job_config *c;
+
+	c = p->job->config;
 	if (mgr.phase == PHASE_FORCED) {
 		stop_kill(p);
 		return;
 	}
 	if (stopping) {
-		send_signal(p, SIGTERM, SCOPE_REST);
+		if (!p->job->hidden)
+			send_signal(p, c->stop[p->step].signal, SCOPE_REST);
 		return;
 	}
+	p->step = (uint8_t)(c->nstop - 1);
 	send_signal(p, SIGTERM, SCOPE_ALL);
-	process_timer(p, mgr.config->graceful);
+	process_timer(p, c->graceful);
 }

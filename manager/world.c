@@ -310,7 +310,8 @@ adopt_process(struct process *p, const struct record *r)
 	default: /* idle: the end was acknowledged, or it could not start */
 		p->status = r->status;
 		p->ended_at = r->ended;
-		if (r->stage != STAGE_NONE)
+		/* In backoff it was taken note of. */
+		if (r->stage != STAGE_NONE && p->state != STATE_BACKOFF)
 			process_event(p, EVENT_SPAWN_FAILED);
 		else
 			process_adopt_ended(p);

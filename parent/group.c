@@ -229,8 +229,7 @@ group_signal(struct wire_reader *r)
 		return -1;
 	sig = wire_get_i32(r);
 	scope = wire_get_u8(r);
-	if (wire_end(r) == -1 || sig < 1 || sig > SIGRTMAX ||
-	    scope > SCOPE_REST)
+	if (wire_end(r) == -1 || sig < 1 || sig > SIGRTMAX || scope > SCOPE_MAX)
 		return -1;
 	if (s != NULL)
 		signal_slot(s, sig, scope);

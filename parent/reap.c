@@ -156,7 +156,9 @@ reap_gone(struct slot *s)
 		(void)cgroup_left(s->process, 0);
 	s->flags &= (uint16_t) ~(IS_LEFT | IS_DOOMED);
 	input_close(s);
-	if (s->stage == STAGE_NONE) {
+	if (s->stage != STAGE_NONE)
+		reap_failed(s);
+	else {
 		w = message();
 		wire_put_u32(w, s->process);
 		wire_put_u32(w, s->generation);
@@ -199,11 +201,11 @@ ended(struct slot *s)
 	if (group_left(s))
 		s->flags |= IS_LEFT;
 	if (s->stage != STAGE_NONE) {
-		reap_failed(s);
+		/* It may be asked for again as soon as this is told. */
 		if (s->flags & IS_LEFT)
 			group_doom(s);
 		else
-			input_close(s);
+			reap_gone(s);
 		return;
 	}
 	if (parent.watchers > 0)

@@ -18,6 +18,8 @@
  * delay the answers of others.  It takes one of each queue in turn; of checks
  * without an attempt so far, the newest and the oldest by turns, so that in a
  * flood of them neither who came first nor who comes last is kept waiting.
+ * Those that have timed out before come far behind them, so that on a busy
+ * machine their next attempts do not hold up the first ones of others.
  *
  * When attempts are limited by descriptors, those that were quick last time
  * may use all slots, the others three quarters of them: 2000 URLs that never
@@ -26,6 +28,7 @@
 
 #define FIRST_PAUSE (5 * MILLISECOND)
 #define TURN_LENGTH (1 * MILLISECOND)
+#define FRESH_PER_SLOW 16 /* while there are both */
 /*
  * Attempts of liveness checks begin in steps, several with one wakeup: 1000
  * checks a second then cost a third less.
@@ -114,10 +117,14 @@ has_slot(enum check_pace pace)
 static struct check *
 take_ready(enum check_pace pace)
 {
+	static unsigned int turns;
 	static int newest;
 	struct check *c;
 
 	if (!has_slot(pace))
+		return NULL;
+	if (pace == PACE_SLOW && !TAILQ_EMPTY(&ready[PACE_FRESH]) &&
+	    ++turns % FRESH_PER_SLOW != 0)
 		return NULL;
 	if (pace == PACE_FRESH)
 		newest = !newest;

@@ -54,6 +54,10 @@ http_describe(const struct http_run *run, CURLcode code, char *buf, size_t size)
 	const char *text;
 
 	text = run->error[0] != '\0' ? run->error : curl_easy_strerror(code);
+	/* libcurl's word for a line of more than 100 KiB. */
+	if (code == CURLE_OUT_OF_MEMORY && run->state.connected &&
+	    !run->answered)
+		code = CURLE_WRITE_ERROR;
 	switch (code) {
 	case CURLE_COULDNT_CONNECT:
 		(void)text_error(buf, size, run->connect_error);

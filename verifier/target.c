@@ -179,6 +179,9 @@ target_parse(struct target *t, const char *url)
 const char *
 target_follow(struct target *t, const struct target *from, const char *location)
 {
+	/* RFC 3986 §4.4: the same document, which libcurl takes for "/". */
+	if (location[0] == '\0' || location[0] == '#')
+		return parse(t, NULL, from->url, 0);
 	/* Blanks in it are a common mistake that libcurl forgives as well. */
 	return parse(t, from->url, location, CURLU_URLENCODE);
 }

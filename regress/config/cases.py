@@ -385,7 +385,7 @@ REJECTED = {
     "limit, value": (doc(limits={"nofile": "many"}),
                      'want a number, "unlimited", or {soft, hard}'),
     "limit, soft over hard": (doc(limits={"nofile": {"soft": 2, "hard": 1}}),
-                              "limits.nofile: want a number"),
+                              "limits.nofile: soft is more than hard"),
     "signal": (doc(stop="TREM"), '"TREM" is no signal'),
     "signal, number": (doc(stop={"signal": 65}), "want a number 1-64, got 65"),
     "many steps": (doc(stop=["INT"] * 17), "more than 16 steps"),

@@ -202,13 +202,25 @@ def test_what_it_may(owned):
             frame(fakes.STDIN, u32(1) + text("x" * 60000)) * 40,
             frame(fakes.SIGNAL, u32(1, 1) + i32(signal.SIGCONT) + u8(2)),
             frame(fakes.SIGNAL, u32(1, 0) + i32(9) + u8(2)),
-            frame(fakes.PROC_STATS, u32(1)) * 500,
             frame(fakes.NOTIFY, text("READY=1\nMAINPID=1\nSTATUS=\x1b[2J")),
             frame(fakes.REOPEN) * 100,
             frame(fakes.DAEMON_READY, u8(1)) * 100,
             frame(fakes.BLOB_SET, u64(0xffffffffffffffff) + text("")) * 9]:
         manager.raw(raw)
-    assert o.m.get("/").status == 200 and not manager.closed
+    # What comes last is done last.
+    b = o.m.all()["b"]["pid"]
+    for number, state in [(signal.SIGSTOP, "T"), (signal.SIGCONT, "S")]:
+        manager.raw(frame(fakes.SIGNAL, u32(2, 1) + i32(number) + u8(0)))
+        harness.wait_for(f"state {state}", lambda state=state:
+                         harness.process(b).state == state)
+    assert len(o.births["manager", 0]) == 1
+    witness.untouched()
+    # The real one has not asked for these, and ends when they come.
+    manager.raw(frame(fakes.PROC_STATS, u32(1)) * 500)
+    harness.wait_for("the next one",
+                     lambda: len(o.births["manager", 0]) == 2)
+    harness.wait_for("a manager", lambda: o.m.post(
+        "/restart/99").status == 404)
     witness.over()
 
 

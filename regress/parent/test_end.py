@@ -8,7 +8,7 @@ import pytest
 
 import fakes
 import harness
-from fakes import ALL, GROUP, LEADER, sh, spec
+from fakes import ALL, GROUP, LEADER, REST, sh, spec
 
 # A daemon: another session, deaf to SIGTERM; its father waits, deaf as well.
 DAEMON = """
@@ -50,6 +50,9 @@ def test_scopes(muster, mode):
     m = muster(**mode)
     manager = m.ready(sh("trap 'exit 7' TERM; sleep 4000 & wait"))
     manager.run(1)
+    # Before its exec it has its father's trap and name.
+    harness.wait_for("the sleep", lambda: [
+        p.name for p in below(m, 2)[1:]] == ["sleep"])
     jobs = below(m, 2)
     manager.signal(1, signal.SIGSTOP, LEADER)
     harness.wait_for("the stop",
@@ -71,6 +74,21 @@ def test_leftover_of_the_group(muster, mode):
     manager.signal(1, signal.SIGTERM, ALL)
     manager.gone(1)
     none_left([left[0].pid])
+
+
+def test_rest_is_not_of_the_group(muster, mode):
+    m = muster(**mode)
+    manager = m.ready(sh("sleep 4000 & setsid sleep 4001 & "
+                         "while ! grep -q ^sleep /proc/$!/cmdline; do "
+                         "sleep 0.01; done; exit 2"))
+    manager.run(1)
+    assert manager.exited(1) == (2 << 8, 1)
+    left = {p.command[-1]: p.pid for p in below(m, 2)}
+    manager.signal(1, signal.SIGTERM, REST)
+    none_left([left["4001"]])
+    assert manager.nothing(fakes.GONE) and harness.alive(left["4000"])
+    manager.signal(1, signal.SIGTERM, GROUP)
+    manager.gone(1)
 
 
 def test_leftover_that_hides(muster, mode):

@@ -415,7 +415,10 @@ def test_fork(start, mode):
     manager.send(fakes.BARRIER, 1)
     manager.receive(fakes.BARRIER_DONE)
     for i in range(1, 101):
-        assert harness.process(manager.started(i)).name == "sleep"
+        pid = manager.started(i)
+        # The shell has an exec of its own before it.
+        harness.wait_for("sleep", lambda pid=pid:
+                         harness.process(pid).name == "sleep")
     manager.run(200, entry=1)
     manager.send(fakes.STDIN, 0, fakes.u32(200) + fakes.text("9\n"))
     assert manager.exited(200) == (9 << 8, 0)

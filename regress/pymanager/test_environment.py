@@ -438,6 +438,17 @@ def test_user_that_is_none(musterd):
     assert not (m.dir / "started").exists()
 
 
+@pytest.mark.parametrize("keys, told", [
+    ({"group": "no-such-group"}, "no-such-group"),
+    ({"groups": ["no-such-one", "root"]}, "no-such-one, root"),
+    ({"group": 0, "groups": ["no-such-one"]}, "0, no-such-one")])
+def test_group_that_is_none(musterd, keys, told):
+    m = musterd({"processes": {"a": sh("true", **keys)}})
+    assert m.wait() == 5
+    assert f'processes.a: group "{told}": no such user or group' in \
+        m.stdout_text() or "only root" in m.stdout_text()
+
+
 def test_only_root_has_other_users(as_user):
     with harness.Musterd({"processes": {"a": sh("true", user=0)}},
                          user=as_user) as m:

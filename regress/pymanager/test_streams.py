@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import threading
 import socket
 
 import pytest
@@ -104,6 +105,25 @@ def test_raw_stream(talker, over):
     # Bytes that are read stay.
     assert m.all()["a"]["streams"][0]["offset"] == len(
         f"hello {pid}\none\n\xff".encode())
+
+
+@pytest.mark.parametrize("query", ["?tail=0", "?lines=0"])
+def test_nothing_that_was_before(talker, over, query):
+    m = talker()
+    assert open_stream(m, query, over=over).read() == b""
+    response = open_stream(m, query + "&follow=1", over=over,
+                           accept="application/octet-stream")
+    done = threading.Event()
+
+    def talk():     # the head may be here before the relay is asked
+        while not done.wait(0.02):
+            m.say("later\n")
+
+    talking = threading.Thread(target=talk)
+    talking.start()
+    assert response.read(6) == b"later\n"
+    done.set()
+    talking.join()
 
 
 def test_head_of_a_stream(talker):
