@@ -20,6 +20,8 @@ extern uint8_t __start___sancov_cntrs[]
 extern uint8_t __stop___sancov_cntrs[]
     __attribute__((weak, visibility("hidden")));
 int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+/* Of gcc --coverage: what has been reached is written by exit(3) otherwise. */
+void __gcov_dump(void) __attribute__((weak));
 
 #ifdef __clang__
 #define NOT_COUNTED __attribute__((no_sanitize("coverage")))
@@ -80,6 +82,8 @@ fresh_run(
 			abort();
 		if (seen != NULL)
 			memcpy(seen, __start___sancov_cntrs, counters());
+		if (__gcov_dump != NULL)
+			__gcov_dump();
 		_exit(0);
 	}
 	while (waitpid(pid, &status, 0) == -1)

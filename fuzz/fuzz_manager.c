@@ -1,31 +1,28 @@
-/* sources: fuzz/fresh.c manager/blob.c manager/config.c manager/config_access.c
- * manager/config_check.c manager/config_environment.c manager/config_job.c
- * manager/config_keys.c manager/config_output.c manager/config_procfile.c
- * manager/config_schema.c manager/config_top.c manager/config_url.c
- * manager/config_value.c manager/config_verifier.c manager/config_verify.c
- * manager/config_words.c manager/console.c manager/feed.c manager/files.c
- * manager/environment_file.c manager/failure.c manager/jobs.c manager/launch.c
- * manager/logline.c
- * manager/notify.c manager/process.c manager/progress.c manager/request.c
- * manager/restart.c manager/shutdown.c manager/snapshot.c manager/stage.c
- * manager/stage_listen.c manager/stop.c manager/suggest.c manager/tail.c
- * manager/verify.c manager/world.c common/channel.c common/document.c
- * common/document_json.c common/document_yaml.c common/imsg.c
- * common/bucket.c common/imsg_buffer.c common/wire.c */
+/* sources: fuzz/frame.c fuzz/fresh.c manager/blob.c manager/config.c
+ * manager/config_access.c manager/config_check.c
+ * manager/config_environment.c manager/config_job.c manager/config_keys.c
+ * manager/config_output.c manager/config_procfile.c manager/config_schema.c
+ * manager/config_top.c manager/config_url.c manager/config_value.c
+ * manager/config_verifier.c manager/config_verify.c manager/config_words.c
+ * manager/console.c manager/feed.c manager/files.c
+ * manager/environment_file.c manager/failure.c manager/jobs.c
+ * manager/launch.c manager/logline.c manager/notify.c manager/process.c
+ * manager/progress.c manager/request.c manager/restart.c manager/shutdown.c
+ * manager/snapshot.c manager/stage.c manager/stage_listen.c manager/stop.c
+ * manager/suggest.c manager/tail.c manager/verify.c manager/world.c
+ * common/channel.c common/document.c common/document_json.c
+ * common/document_yaml.c common/imsg.c common/bucket.c common/imsg_buffer.c
+ * common/wire.c */
 /* libs: event_core bsd yaml jansson */
 /*
  * What the components may say to the manager: its real dispatch functions,
- * from a loaded configuration on, with channels that lead nowhere.  Time is
- * made here: it passes when an input says so.
+ * from a loaded configuration on, with channels that lead nowhere.
  *
- * Input: u8 options, then records of u8 who (WHO_*), u8 type (index of the
- * messages of that sender), u8 id, u16 length, payload.
+ * Input as in frame.h: who WHO_*, type an index of the messages of that
+ * sender.
  */
-#include <sys/socket.h>
-#include <sys/syscall.h>
-
 #include "../manager/verify.h"
-#include "fresh.h"
+#include "frame.h"
 
 /* The program's own dispatch functions can be seen in its file alone. */
 #define main manager_main
@@ -51,8 +48,6 @@ int manager_main(int, char **);
 #define WHO_COUNT 7
 
 #define OURS 0x80 /* in id: the check or probe of process id & 0x7f */
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const uint32_t of_parent[] = {IMSG_PROC_STARTED, IMSG_PROC_SPAWN_FAILED,
     IMSG_PROC_EXITED, IMSG_PROC_GONE, IMSG_PROC_BARRIER_DONE, IMSG_SIGNALLED,
@@ -91,129 +86,7 @@ static const char in_graph[] =
     " verify: {http+unix: /s, interval: 200ms}}\n"
     "  hand: {command: /bin/d, autostart: false}\n";
 
-static uint64_t virtual_time = 1000 * SECOND;
-static int playing;
-static int over; /* the parent has sent rubbish: the program has ended */
-static int far[2 + MAX_WORKERS + 1]; /* the other ends of the channels */
-static size_t nfar;
-
-static void
-check(int condition)
-{
-	if (!condition)
-		abort();
-}
-
-/* ---- the rest of the program -------------------------------------------- */
-
-/* Of the fuzzer as well. */
-int
-clock_gettime(clockid_t clock, struct timespec *ts)
-{
-	if (!playing)
-		return (int)syscall(SYS_clock_gettime, clock, ts);
-	virtual_time += 1000;
-	ts->tv_sec = (time_t)(virtual_time / SECOND);
-	ts->tv_nsec = (long)(virtual_time % SECOND);
-	return 0;
-}
-
-void
-component_run(struct component *component, int argc, char **argv)
-{
-	(void)component;
-	(void)argc;
-	(void)argv;
-	abort();
-}
-
-void
-component_peer_lost(enum role role, uint32_t number, const char *why)
-{
-	(void)role;
-	(void)number;
-	(void)why;
-}
-
-void
-component_peer_late(enum role role, uint32_t number)
-{
-	(void)role;
-	(void)number;
-}
-
-/* The texts are made, as some are long. */
-#define QUIET(name) \
-	void name(const char *fmt, ...) \
-	{ \
-		char text[64]; \
-		va_list ap; \
-\
-		va_start(ap, fmt); \
-		(void)vsnprintf(text, sizeof(text), fmt, ap); \
-		va_end(ap); \
-	}
-
-QUIET(log_warn)
-QUIET(log_warnx)
-QUIET(log_errorx)
-QUIET(log_info)
-QUIET(log_debug)
-
-void
-log_set_level(enum log_level least)
-{
-	(void)least;
-}
-
-/* Never because of what another has sent. */
-void
-fatal(const char *fmt, ...)
-{
-	(void)fmt;
-	abort();
-}
-
-void
-fatalx(const char *fmt, ...)
-{
-	(void)fmt;
-	abort();
-}
-
 /* ---- the components ------------------------------------------------------ */
-
-/* One end; the other is read now and then. */
-static int
-connection(void)
-{
-	int fds[2];
-
-	check(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
-	/* One that is replaced gives its place up. */
-	if (nfar == sizeof(far) / sizeof(far[0])) {
-		(void)close(far[1]);
-		memmove(far + 1, far + 2, (nfar - 2) * sizeof(far[0]));
-		nfar--;
-	}
-	far[nfar++] = fds[0];
-	return fds[1];
-}
-
-/* As the loop would; whoever is connected reads all that it gets. */
-static void
-turn(void)
-{
-	static uint8_t sink[65536];
-	size_t i;
-	int n;
-
-	for (n = 0; n < 8; n++)
-		check(event_base_loop(mgr.base, EVLOOP_NONBLOCK) != -1);
-	for (i = 0; i < nfar; i++)
-		while (recv(far[i], sink, sizeof(sink), MSG_DONTWAIT) > 0)
-			continue;
-}
 
 /* What must hold, whatever was said. */
 static void
@@ -251,7 +124,7 @@ descriptor(uint32_t type)
 
 	switch (type) {
 	case IMSG_PEER:
-		return connection();
+		return frame_connection();
 	case IMSG_SEQUENCE_PAGE:
 		fd = memfd_create("page", MFD_CLOEXEC);
 		check(fd != -1 && ftruncate(fd, 4096) == 0);
@@ -267,33 +140,24 @@ descriptor(uint32_t type)
  */
 static void
 say(channel_message_fn message, channel_lost_fn lost, struct channel *c,
-    void *arg, uint32_t type, uint32_t id, const uint8_t *data, size_t len)
+    void *arg, uint32_t type, uint32_t id, const void *data, size_t len)
 {
-	struct imsg imsg;
+	uint8_t payload[UINT16_MAX];
 	uint32_t ours;
+	int fd;
 
-	memset(&imsg, 0, sizeof(imsg));
-	imsg.hdr.type = type;
-	imsg.hdr.len = (uint32_t)(len + IMSG_HEADER_SIZE);
-	imsg.hdr.peerid = id & OURS ? handle_of((uint8_t)id) : id;
-	imsg.buf = ibuf_open(len);
-	check(imsg.buf != NULL);
+	memcpy(payload, data, len);
+	ours = id & OURS ? handle_of((uint8_t)id) : id;
 	if (type >= IMSG_PROC_STARTED && type <= IMSG_PROC_GONE &&
-	    (id & OURS) && len > 4) {
-		ours = handle_of((uint8_t)id);
-		check(ibuf_add(imsg.buf, &ours, sizeof(ours)) == 0);
-		data += sizeof(ours);
-		len -= sizeof(ours);
-	}
-	check(ibuf_add(imsg.buf, data, len) == 0);
-	ibuf_fd_set(imsg.buf, message == dispatch ? descriptor(type) : -1);
-	if (message(c, &imsg, arg) == -1) {
-		if (lost == NULL)
-			over = 1;
-		else
-			lost(c, "malformed message", arg);
-	}
-	imsg_free(&imsg);
+	    (id & OURS) && len > sizeof(ours))
+		memcpy(payload, &ours, sizeof(ours));
+	fd = message == dispatch ? descriptor(type) : -1;
+	if (frame_say(message, c, arg, type, ours, fd, payload, len) == 0)
+		return;
+	if (lost == NULL)
+		frame_over = 1;
+	else
+		lost(c, "malformed message", arg);
 }
 
 static void
@@ -301,8 +165,6 @@ say_parent(uint32_t type, uint32_t id, const void *data, size_t len)
 {
 	say(dispatch, NULL, mgr.parent, NULL, type, id, data, len);
 }
-
-#define TYPE(list) (list)[type % (sizeof(list) / sizeof((list)[0]))]
 
 static void
 gone(uint8_t role, uint8_t number)
@@ -318,28 +180,29 @@ gone(uint8_t role, uint8_t number)
 		worker_lost(w->channel, channel_gone, w);
 }
 
-static void
-record(
+void
+frame_record(
     unsigned int who, uint8_t type, uint8_t id, const uint8_t *data, size_t len)
 {
 	struct worker *w;
 
+	who %= WHO_COUNT;
 	switch (who) {
 	case WHO_PARENT:
-		say_parent(TYPE(of_parent), id, data, len);
+		say_parent(FRAME_TYPE(of_parent, type), id, data, len);
 		break;
 	case WHO_RELAY:
 		if (mgr.relay != NULL)
 			say(relay_message, relay_lost, mgr.relay, NULL,
-			    TYPE(of_relay), id, data, len);
+			    FRAME_TYPE(of_relay, type), id, data, len);
 		break;
 	case WHO_VERIFIER:
 		if (mgr.verifier != NULL)
 			say(verifier_message, verifier_lost, mgr.verifier, NULL,
-			    TYPE(of_verifier), id, data, len);
+			    FRAME_TYPE(of_verifier, type), id, data, len);
 		break;
 	case WHO_TIME:
-		virtual_time += (type + 256 * (uint64_t)id) * 10 * MILLISECOND;
+		frame_sleep((type + 256 * (uint64_t)id) * 10 * MILLISECOND);
 		break;
 	case WHO_GONE:
 		gone(type, id);
@@ -349,11 +212,11 @@ record(
 		/* Paused until it has been told something. */
 		if (w->channel != NULL && w->fed)
 			say(worker_message, worker_lost, w->channel, w,
-			    TYPE(of_worker), id, data, len);
+			    FRAME_TYPE(of_worker, type), id, data, len);
 		break;
 	}
 	invariants();
-	turn();
+	frame_turn();
 	invariants();
 }
 
@@ -375,8 +238,8 @@ snapshot_file(uint8_t options)
 	wire_put_u32(&w, options & OPT_RUNNER ? SNAPSHOT_RUNNER : 0);
 	wire_put_u8(&w, options & OPT_VERBOSE ? 2 : 0);
 	wire_put_str(&w, "01234567");
-	wire_put_u64(&w, virtual_time);
-	wire_put_u64(&w, virtual_time);
+	wire_put_u64(&w, frame_time());
+	wire_put_u64(&w, frame_time());
 	for (i = 0; i < 3; i++)
 		wire_put_u32(&w, 1000);
 	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -401,61 +264,34 @@ snapshot_file(uint8_t options)
 }
 
 static void
-lost_parent(struct channel *c, const char *why, void *arg)
-{
-	(void)c;
-	(void)why;
-	(void)arg;
-	abort();
-}
-
-static void
-introduce(uint8_t role, uint32_t number)
-{
-	struct wire w;
-
-	wire_init(&w);
-	wire_put_u8(&w, role);
-	wire_put_u32(&w, number);
-	say_parent(IMSG_PEER, 0, w.data, w.len);
-	wire_free(&w);
-}
-
-static void
 load_snapshot(uint8_t options)
 {
-	struct imsg imsg;
 	uint8_t birth;
 
 	birth = options & OPT_CRASH ? BIRTH_CRASH :
 	    (options & OPT_RELOAD)  ? BIRTH_CHECK :
 				      BIRTH_BOOT;
-	memset(&imsg, 0, sizeof(imsg));
-	imsg.hdr.type = IMSG_CFG_SNAPSHOT;
-	imsg.hdr.len = IMSG_HEADER_SIZE + 1;
-	imsg.buf = ibuf_open(1);
-	check(imsg.buf != NULL && ibuf_add(imsg.buf, &birth, 1) == 0);
-	ibuf_fd_set(imsg.buf, snapshot_file(options));
-	check(dispatch(mgr.parent, &imsg, NULL) == 0);
-	imsg_free(&imsg);
+	check(frame_say(dispatch, mgr.parent, NULL, IMSG_CFG_SNAPSHOT, 0,
+		  snapshot_file(options), &birth, sizeof(birth)) == 0);
 	check(mgr.phase == PHASE_STAGING && mgr.nprocesses >= 6);
 }
 
 static void
-begin(uint8_t options)
+introduce(enum role role, uint32_t number)
+{
+	(void)frame_introduce(dispatch, mgr.parent, role, number);
+}
+
+void
+frame_begin(uint8_t options)
 {
 	static const uint32_t highest;
 	static struct component component = {.name = "manager"};
 
-	component.base = event_base_new();
-	check(component.base != NULL &&
-	    event_base_priority_init(component.base, 3) == 0);
-	component.parent = channel_new(
-	    component.base, connection(), 0, dispatch, lost_parent, NULL);
-	check(component.parent != NULL);
+	frame_component(&component, dispatch);
 	ready(&component);
 	load_snapshot(options);
-	turn();
+	frame_turn();
 	say_parent(IMSG_SEALED, 0, NULL, 0);
 	if (options & OPT_PEERS) {
 		introduce(ROLE_RELAY, 0);
@@ -466,30 +302,5 @@ begin(uint8_t options)
 	if (options & OPT_BEGUN)
 		say_parent(IMSG_WORLD_END, 0, (const uint8_t *)&highest,
 		    sizeof(highest));
-	turn();
-}
-
-static void
-play(const uint8_t *data, size_t size)
-{
-	uint16_t len;
-
-	playing = 1;
-	begin(data[0]);
-	for (data++, size--; size >= 5 && !over;
-	     data += 5 + len, size -= 5 + len) {
-		memcpy(&len, data + 3, sizeof(len));
-		if (len > size - 5)
-			len = (uint16_t)(size - 5);
-		record(data[0] % WHO_COUNT, data[1], data[2], data + 5, len);
-	}
-	playing = 0;
-}
-
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	if (size > 0)
-		fresh_run(play, data, size);
-	return 0;
+	frame_turn();
 }

@@ -1,26 +1,23 @@
-/* sources: fuzz/fresh.c relay/buffer.c relay/console.c relay/file.c
- * relay/follow.c relay/journal_linux.c relay/pump.c relay/stream.c
+/* sources: fuzz/frame.c fuzz/fresh.c relay/buffer.c relay/console.c
+ * relay/file.c relay/follow.c relay/journal_linux.c relay/pump.c relay/stream.c
  * relay/watch_linux.c common/channel.c common/imsg.c common/imsg_buffer.c
  * common/wire.c */
 /* libs: event_core bsd */
 /*
  * What the parent, the manager and httpd may say to the relay: its real
  * dispatch functions, pipes, journals and log files in memory, consoles that
- * are read, full or gone.  Time passes when an input says so.
+ * are read, full or gone.
  *
- * Input: u8 options, then records of u8 who (WHO_*), u8 type (index of the
- * messages of that sender), u8 id, u16 length, payload.
+ * Input as in frame.h: who WHO_*, type an index of the messages of that
+ * sender.
  */
 #include <sys/socket.h>
-#include <sys/syscall.h>
 
 #include <fcntl.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
-#include "fresh.h"
+#include "frame.h"
 
 /* The program's own dispatch functions can be seen in its file alone. */
 #define main relay_main
@@ -53,9 +50,7 @@ int relay_main(int, char **);
 #define FD_COUNT 7
 
 #define CELLS 16
-#define MAX_FAR 64
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#define MAX_PIPES 64
 
 static const uint32_t of_parent[] = {IMSG_STREAM_OPEN, IMSG_STREAM_JOURNAL,
     IMSG_STREAM_EXIT, IMSG_STREAM_FORGET, IMSG_SINK_OPEN, IMSG_SINK_CLOSE,
@@ -65,37 +60,12 @@ static const uint32_t of_manager[] = {IMSG_STREAM_TAIL, IMSG_STREAM_DRAINED};
 static const uint32_t of_worker[] = {
     IMSG_STREAM_READ, IMSG_STREAM_READ_CANCEL, IMSG_STREAM_TAIL};
 
-static uint64_t virtual_time = 1000 * 1000000000ULL;
-static int playing;
-static int over; /* the parent has sent rubbish: the program has ended */
-static int far[MAX_FAR]; /* sockets: the other ends */
-static size_t nfar;
-static int writers[MAX_FAR]; /* pipes; -1: closed */
+static int writers[MAX_PIPES]; /* pipes; -1: closed */
 static size_t nwriters;
-static int full[MAX_FAR];
+static int full[MAX_PIPES];
 static size_t nfull;
 
-static void
-check(int condition)
-{
-	if (!condition)
-		abort();
-}
-
-/* ---- the rest of the program -------------------------------------------- */
-
-/* Of the fuzzer as well. */
-int
-clock_gettime(clockid_t clock, struct timespec *ts)
-{
-	if (!playing)
-		return (int)syscall(SYS_clock_gettime, clock, ts);
-	virtual_time += 1000;
-	ts->tv_sec = (time_t)(virtual_time / 1000000000);
-	ts->tv_nsec = (long)(virtual_time % 1000000000);
-	return 0;
-}
-
+/* Time passes when an input says so. */
 int
 nanosleep(const struct timespec *ts, struct timespec *left)
 {
@@ -104,67 +74,7 @@ nanosleep(const struct timespec *ts, struct timespec *left)
 	return 0;
 }
 
-void
-component_run(struct component *component, int argc, char **argv)
-{
-	(void)component;
-	(void)argc;
-	(void)argv;
-	abort();
-}
-
-void
-component_peer_lost(enum role role, uint32_t number, const char *why)
-{
-	(void)role;
-	(void)number;
-	(void)why;
-}
-
-#define QUIET(name) \
-	void name(const char *fmt, ...) \
-	{ \
-		char text[64]; \
-		va_list ap; \
-\
-		va_start(ap, fmt); \
-		(void)vsnprintf(text, sizeof(text), fmt, ap); \
-		va_end(ap); \
-	}
-
-QUIET(log_warn)
-QUIET(log_warnx)
-QUIET(log_errorx)
-QUIET(log_info)
-QUIET(log_debug)
-
-/* Never because of what another has sent. */
-void
-fatal(const char *fmt, ...)
-{
-	(void)fmt;
-	abort();
-}
-
-void
-fatalx(const char *fmt, ...)
-{
-	(void)fmt;
-	abort();
-}
-
 /* ---- descriptors --------------------------------------------------------- */
-
-static int
-connection(void)
-{
-	int fds[2];
-
-	check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
-	check(nfar < MAX_FAR);
-	far[nfar++] = fds[0];
-	return fds[1];
-}
 
 static int
 pipe_of(unsigned int kind)
@@ -188,7 +98,7 @@ pipe_of(unsigned int kind)
 static int
 descriptor(unsigned int kind)
 {
-	if (nfar >= MAX_FAR || nwriters >= MAX_FAR || nfull >= MAX_FAR)
+	if (nwriters >= MAX_PIPES || nfull >= MAX_PIPES)
 		return -1;
 	switch (kind) {
 	case FD_PIPE:
@@ -200,7 +110,7 @@ descriptor(unsigned int kind)
 	case FD_NULL:
 		return open("/dev/null", O_RDWR | O_CLOEXEC);
 	case FD_SOCKET:
-		return connection();
+		return frame_connection();
 	default:
 		return -1;
 	}
@@ -208,66 +118,14 @@ descriptor(unsigned int kind)
 
 /* ---- the components ------------------------------------------------------ */
 
-/* As the loop would; whoever is connected reads all that it gets. */
-static void
-turn(void)
-{
-	static uint8_t sink[65536];
-	size_t i;
-	int n;
-
-	for (n = 0; n < 8; n++)
-		check(event_base_loop(relay.base, EVLOOP_NONBLOCK) != -1);
-	for (i = 0; i < nfar; i++)
-		while (recv(far[i], sink, sizeof(sink), MSG_DONTWAIT) > 0)
-			continue;
-}
-
-static int
-say_parent(uint32_t type, uint32_t id, int fd, const void *data, size_t len)
-{
-	struct imsg imsg;
-	int n;
-
-	memset(&imsg, 0, sizeof(imsg));
-	imsg.hdr.type = type;
-	imsg.hdr.len = (uint32_t)(len + IMSG_HEADER_SIZE);
-	imsg.hdr.peerid = id;
-	imsg.buf = ibuf_open(len);
-	check(imsg.buf != NULL && ibuf_add(imsg.buf, data, len) == 0);
-	ibuf_fd_set(imsg.buf, fd);
-	n = relay_dispatch(relay.parent, &imsg, NULL);
-	imsg_free(&imsg);
-	return n;
-}
-
-/* By the channel, as its function is not to be seen: the last introduced. */
-static void
-say_far(int fd, uint32_t type, uint32_t id, const uint8_t *data, size_t len)
-{
-	struct imsgbuf out;
-
-	check(imsgbuf_init(&out, fd) == 0);
-	if (imsg_compose(&out, type, id, 0, -1, data, len) == 1)
-		(void)imsgbuf_flush(&out);
-	imsgbuf_clear(&out);
-}
-
+/* These two by the channel, as its function is not to be seen. */
 static int manager_far = -1;
 static int worker_far = -1;
 
-static void
-introduce(uint8_t role, int *theirs)
+static int
+introduce(enum role role)
 {
-	uint8_t message[5] = {0};
-	int fd;
-
-	if (nfar >= MAX_FAR)
-		return;
-	message[0] = role;
-	fd = connection();
-	*theirs = far[nfar - 1];
-	check(say_parent(IMSG_PEER, 0, fd, message, sizeof(message)) == 0);
+	return frame_introduce(relay_dispatch, relay.parent, role, 0);
 }
 
 static void
@@ -303,26 +161,28 @@ gone(uint8_t type)
 	if (*theirs != -1)
 		(void)shutdown(*theirs, SHUT_RDWR);
 	*theirs = -1;
-	turn();
+	frame_turn();
 	if (type & 2)
-		introduce(type & 1 ? ROLE_HTTPD : ROLE_MANAGER, theirs);
+		*theirs = introduce(type & 1 ? ROLE_HTTPD : ROLE_MANAGER);
 }
 
-#define TYPE(list) (list)[type % (sizeof(list) / sizeof((list)[0]))]
-
-static void
-record(
+void
+frame_record(
     unsigned int who, uint8_t type, uint8_t id, const uint8_t *data, size_t len)
 {
+	who %= WHO_COUNT;
 	if (who == WHO_PARENT)
-		over = say_parent(TYPE(of_parent), id,
-			   descriptor(id % FD_COUNT), data, len) == -1;
+		frame_over = frame_say(relay_dispatch, relay.parent, NULL,
+				 FRAME_TYPE(of_parent, type), id,
+				 descriptor(id % FD_COUNT), data, len) == -1;
 	else if (who == WHO_MANAGER && manager_far != -1)
-		say_far(manager_far, TYPE(of_manager), id, data, len);
+		frame_send(
+		    manager_far, FRAME_TYPE(of_manager, type), id, data, len);
 	else if (who == WHO_WORKER && worker_far != -1)
-		say_far(worker_far, TYPE(of_worker), id, data, len);
+		frame_send(
+		    worker_far, FRAME_TYPE(of_worker, type), id, data, len);
 	else if (who == WHO_TIME)
-		virtual_time += type * 10000000ULL;
+		frame_sleep(type * 10000000ULL);
 	else if (who == WHO_WRITE)
 		write_pipe(id, type, data, len);
 	else if (who == WHO_CLOSE && nwriters > 0) {
@@ -333,7 +193,7 @@ record(
 		gone(type);
 	else if (who == WHO_READ)
 		read_full();
-	turn();
+	frame_turn();
 }
 
 /* ---- the beginning ------------------------------------------------------- */
@@ -357,61 +217,22 @@ give_cells(int old)
 	}
 	fd = memfd_create("cells", MFD_CLOEXEC);
 	check(fd != -1 && write(fd, cells, sizeof(cells)) == sizeof(cells));
-	check(say_parent(IMSG_CELLS, 0, fd, &count, sizeof(count)) == 0);
+	check(frame_say(relay_dispatch, relay.parent, NULL, IMSG_CELLS, 0, fd,
+		  &count, sizeof(count)) == 0);
 }
 
-static void
-lost_parent(struct channel *c, const char *why, void *arg)
-{
-	(void)c;
-	(void)why;
-	(void)arg;
-	abort();
-}
-
-static void
-begin(uint8_t options)
+void
+frame_begin(uint8_t options)
 {
 	static struct component component = {.name = "relay"};
 
-	check(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
-	component.base = event_base_new();
-	check(component.base != NULL &&
-	    event_base_priority_init(component.base, 3) == 0);
-	component.parent = channel_new(
-	    component.base, connection(), 0, relay_dispatch, lost_parent, NULL);
-	check(component.parent != NULL);
+	frame_component(&component, relay_dispatch);
 	relay_prepare(&component);
 	relay_ready(&component);
 	if (options & OPT_CELLS)
 		give_cells((options & OPT_OLD) != 0);
 	if (options & OPT_PEERS) {
-		introduce(ROLE_MANAGER, &manager_far);
-		introduce(ROLE_HTTPD, &worker_far);
+		manager_far = introduce(ROLE_MANAGER);
+		worker_far = introduce(ROLE_HTTPD);
 	}
-}
-
-static void
-play(const uint8_t *data, size_t size)
-{
-	uint16_t len;
-
-	playing = 1;
-	begin(data[0]);
-	for (data++, size--; size >= 5 && !over;
-	     data += 5 + len, size -= 5 + len) {
-		memcpy(&len, data + 3, sizeof(len));
-		if (len > size - 5)
-			len = (uint16_t)(size - 5);
-		record(data[0] % WHO_COUNT, data[1], data[2], data + 5, len);
-	}
-	playing = 0;
-}
-
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	if (size > 0)
-		fresh_run(play, data, size);
-	return 0;
 }
