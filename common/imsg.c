@@ -690,10 +690,12 @@ imsg_close(struct imsgbuf *imsgbuf, struct ibuf *msg)
 	enqueue(imsgbuf, msg, &hdr);
 }
 
-/* May `fd`, or -1, be sent here? */
+/* May a message with `fd`, or -1, be sent here? */
 static int
 check_fd(const struct imsgbuf *imsgbuf, int fd)
 {
+	if (state(imsgbuf) == NULL)
+		return -1;
 	if (fd != -1 && (imsgbuf->flags & IMSG_ALLOW_FDPASS) == 0) {
 		errno = EINVAL;
 		return -1;
@@ -752,7 +754,7 @@ imsg_compose_ibuf(struct imsgbuf *imsgbuf, uint32_t type, uint32_t id,
 {
 	struct imsg_hdr hdr;
 
-	if (state(imsgbuf) == NULL || check_fd(imsgbuf, buf->fd) == -1)
+	if (check_fd(imsgbuf, buf->fd) == -1)
 		goto fail;
 	if (ibuf_size(buf) > maxpayload(imsgbuf)) {
 		errno = ERANGE;

@@ -514,6 +514,8 @@ test_compose_failures(void **unused)
 static void
 test_clear(void **unused)
 {
+	static char text[] = "";
+	const struct iovec too_long = {text, IMSG_MAXSIZE_LIMIT + 1};
 	struct imsg imsg;
 	struct ibuf *buf;
 	ino_t ino;
@@ -526,6 +528,8 @@ test_clear(void **unused)
 	imsgbuf_clear(&a);
 	imsg_close(&a, buf);
 	fail_with(imsg_compose(&a, 1, 0, 0, -1, NULL, 0), EBADF);
+	/* It counts more than what else is wrong. */
+	fail_with(imsg_composev(&a, 1, 0, 0, -1, &too_long, 1), EBADF);
 	assert_non_null(buf = ibuf_open(0));
 	fail_with(imsg_compose_ibuf(&a, 1, 0, 0, buf), EBADF);
 	fail_with(imsgbuf_read(&a), EBADF);
