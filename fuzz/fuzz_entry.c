@@ -1,10 +1,11 @@
 /* sources: parent/entry.c parent/table.c parent/words.c parent/socket.c
  * common/wire.c */
 /* libs: bsd */
+/* covers: parent/entry.c parent/table.c parent/words.c */
 /*
  * The table of entries as a hostile manager could stage it, and the words
- * and environment that its specs become.  Input: pieces of u8 kind, u16
- * length, bytes; each is one entry.
+ * and environment that its specs become.  Input: pieces of u8 kind (with
+ * bits PIECE_*), u16 length, bytes; each is one entry.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -14,6 +15,11 @@
 
 #include "../common/log.h"
 #include "../parent/parent.h"
+
+#define PIECE_PARTS 0x80 /* comes as ENTRY_BEGIN and two ENTRY_DATA */
+#define PIECE_LONG 0x40 /* of which the second is too long */
+#define PIECE_GONE 0x20 /* is not in the table of a later configuration */
+#define PIECE_KIND 0x1f
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -120,31 +126,90 @@ expand(struct table *t, uint32_t i)
 	free(memory);
 }
 
-static struct table *
-stage(const uint8_t *data, size_t size)
+static int
+say(struct table *t, uint32_t type, const void *data, size_t len)
 {
 	struct wire_reader r;
-	struct table *t;
+
+	wire_read(&r, data, len);
+	return table_message(t, type, &r);
+}
+
+static void
+say_parts(struct table *t, uint8_t kind, const uint8_t *data, uint16_t len)
+{
 	struct wire w;
+	int begun;
+
+	wire_init(&w);
+	wire_put_u32(&w, t->count);
+	wire_put_u8(&w, kind & PIECE_KIND);
+	wire_put_u32(&w, len);
+	begun = say(t, IMSG_ENTRY_BEGIN, w.data, w.len) == 0;
+	/* Nothing else while it is incomplete. */
+	check(!begun || say(t, IMSG_ENTRY_BEGIN, w.data, w.len) == -1);
+	(void)say(t, IMSG_ENTRY_DATA, data, len / 2);
+	wire_reset(&w);
+	wire_put_raw(&w, data + len / 2, len - len / 2);
+	if (kind & PIECE_LONG)
+		wire_put_u8(&w, 0);
+	(void)say(t, IMSG_ENTRY_DATA, w.data, w.len);
+	wire_free(&w);
+}
+
+static void
+say_piece(struct table *t, uint8_t kind, const uint8_t *data, uint16_t len)
+{
+	struct wire w;
+
+	if (kind & PIECE_PARTS) {
+		say_parts(t, kind, data, len);
+		return;
+	}
+	wire_init(&w);
+	wire_put_u32(&w, t->count);
+	wire_put_u8(&w, kind & PIECE_KIND);
+	wire_put_bytes(&w, data, len);
+	(void)say(t, IMSG_ENTRY, w.data, w.len);
+	wire_free(&w);
+}
+
+/* All of them, but those with one of the bits. */
+static struct table *
+stage(const uint8_t *data, size_t size, uint8_t without)
+{
+	struct table *t;
 	uint16_t len;
 
 	t = table_new();
 	check(t != NULL);
-	while (size > 3) {
+	for (; size > 3; data += 3 + len, size -= 3 + len) {
 		memcpy(&len, data + 1, sizeof(len));
 		if (len > size - 3)
 			len = (uint16_t)(size - 3);
-		wire_init(&w);
-		wire_put_u32(&w, t->count);
-		wire_put_u8(&w, data[0]);
-		wire_put_bytes(&w, data + 3, len);
-		wire_read(&r, w.data, w.len);
-		(void)table_message(t, IMSG_ENTRY, &r);
-		wire_free(&w);
-		data += 3 + len;
-		size -= 3 + len;
+		if (!(data[0] & without))
+			say_piece(t, data[0], data + 3, len);
 	}
 	return t;
+}
+
+/* Each entry is found in its own table, and in another one its like. */
+static void
+compare(struct table *t, const struct table *other)
+{
+	uint32_t found;
+	uint32_t i;
+
+	for (i = 0; i < t->count; i++) {
+		found = table_same(t, i, t);
+		check(found < t->count &&
+		    t->entries[found].kind == t->entries[i].kind);
+		found = table_same(t, i, other);
+		check(found == NO_ENTRY ||
+		    (found < other->count &&
+			other->entries[found].kind == t->entries[i].kind));
+	}
+	check(table_same(t, t->count, other) == NO_ENTRY);
 }
 
 int
@@ -159,18 +224,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	environ = environment;
 	memcpy(instance.boot, "01234567", 9);
-	t = stage(data, size);
-	other = stage(data, size);
+	t = stage(data, size, 0);
+	other = stage(data, size, PIECE_GONE);
 	if (table_links(t, &bad) == 0) {
 		parent.table = t;
-		check(table_links(other, &bad) == 0);
-		for (i = 0; i < t->count; i++) {
+		for (i = 0; i < t->count; i++)
 			if (t->entries[i].kind == ENTRY_SPEC)
 				expand(t, i);
-			bad = table_same(t, i, other);
-			check(bad < t->count &&
-			    t->entries[bad].kind == t->entries[i].kind);
-		}
+		if (table_links(other, &bad) == 0)
+			compare(t, other);
 	} else
 		check(bad < t->count);
 	table_free(other);
