@@ -1,7 +1,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#include <errno.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,6 +31,9 @@ static int playing;
 static struct event_base *loop;
 static int far[MAX_FAR]; /* the other ends of the connections */
 static size_t nfar;
+static const uint8_t *input;
+static size_t input_len;
+static jmp_buf the_end; /* of the program */
 
 void
 check(int condition)
@@ -66,15 +69,6 @@ frame_time(void)
 }
 
 /* ---- the rest of muster -------------------------------------------------- */
-
-void
-component_run(struct component *component, int argc, char **argv)
-{
-	(void)component;
-	(void)argc;
-	(void)argv;
-	abort();
-}
 
 void
 component_peer_lost(enum role role, uint32_t number, const char *why)
@@ -133,16 +127,27 @@ fatalx(const char *fmt, ...)
 /* ---- connections --------------------------------------------------------- */
 
 int
+frame_adopt(int fd)
+{
+	if (nfar == MAX_FAR) {
+		(void)close(fd);
+		return -1;
+	}
+	far[nfar++] = fd;
+	return 0;
+}
+
+int
 frame_connection(void)
 {
 	int fds[2];
 
-	if (nfar == MAX_FAR)
-		return -1;
 	check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
 		  fds) == 0);
-	far[nfar++] = fds[0];
-	return fds[1];
+	if (frame_adopt(fds[0]) == 0)
+		return fds[1];
+	(void)close(fds[1]);
+	return -1;
 }
 
 int
@@ -225,31 +230,51 @@ lost_parent(struct channel *c, const char *why, void *arg)
 	abort();
 }
 
-void
-frame_component(struct component *component, channel_message_fn dispatch)
-{
-	check(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
-	loop = component->base = event_base_new();
-	check(loop != NULL && event_base_priority_init(loop, 3) == 0);
-	component->parent = channel_new(
-	    loop, frame_connection(), 0, dispatch, lost_parent, NULL);
-	check(component->parent != NULL);
-}
-
 static void
-play(const uint8_t *data, size_t size)
+play_records(const uint8_t *data, size_t size)
 {
 	uint16_t len;
 
-	playing = 1;
-	frame_begin(data[0]);
-	for (data++, size--; size >= 5 && !frame_over;
-	     data += 5 + len, size -= 5 + len) {
+	for (; size >= 5 && !frame_over; data += 5 + len, size -= 5 + len) {
 		memcpy(&len, data + 3, sizeof(len));
 		if (len > size - 5)
 			len = (uint16_t)(size - 5);
 		frame_record(data[0], data[1], data[2], data + 5, len);
 	}
+}
+
+/* As the real one, but for what it does to the process. */
+void
+component_run(struct component *component, int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	check(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+	loop = component->base = event_base_new();
+	check(loop != NULL && event_base_priority_init(loop, 3) == 0);
+	component->parent = channel_new(loop, frame_connection(), 0,
+	    component->dispatch, lost_parent, NULL);
+	check(component->parent != NULL);
+	if (component->prepare != NULL)
+		component->prepare(component);
+	if (component->ready != NULL)
+		component->ready(component);
+	frame_begin(input[0]);
+	play_records(input + 1, input_len - 1);
+	longjmp(the_end, 1);
+}
+
+static void
+play(const uint8_t *data, size_t size)
+{
+	static char name[] = "fuzz";
+	char *argv[] = {name, NULL};
+
+	input = data;
+	input_len = size;
+	playing = 1;
+	if (setjmp(the_end) == 0)
+		(void)program_main(1, argv);
 	playing = 0;
 }
 

@@ -17,7 +17,11 @@
  * payload.
  */
 
-/* Of the target: begins with the options; plays a record. */
+/*
+ * Of the target: the program's main(), which calls component_run(), which is
+ * here; begins with the options; plays a record.
+ */
+int program_main(int, char **);
 void frame_begin(uint8_t options);
 void frame_record(unsigned int who, uint8_t type, uint8_t id,
     const uint8_t *data, size_t len);
@@ -27,12 +31,12 @@ extern int frame_over;
 /* What must hold, or the input is a finding. */
 void check(int condition);
 
-/* Gives the component its loop, and a channel to its parent. */
-void frame_component(struct component *, channel_message_fn dispatch);
 /* One end of a connection, the other is frame_far(); -1: there are many. */
 int frame_connection(void);
 /* The other end of the last connection. */
 int frame_far(void);
+/* Takes another descriptor for a far end: 0, or -1, and it is closed. */
+int frame_adopt(int fd);
 /* As the loop would; whoever is connected reads all that it gets. */
 void frame_turn(void);
 void frame_sleep(uint64_t ns);

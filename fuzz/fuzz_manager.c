@@ -14,6 +14,7 @@
  * common/document_yaml.c common/imsg.c common/bucket.c common/imsg_buffer.c
  * common/wire.c */
 /* libs: event_core bsd yaml jansson */
+/* covers: manager/manager.c */
 /*
  * What the components may say to the manager: its real dispatch functions,
  * from a loaded configuration on, with channels that lead nowhere.
@@ -25,8 +26,7 @@
 #include "frame.h"
 
 /* The program's own dispatch functions can be seen in its file alone. */
-#define main manager_main
-int manager_main(int, char **);
+#define main program_main
 /* NOLINTNEXTLINE(bugprone-suspicious-include) */
 #include "../manager/manager.c"
 #undef main
@@ -38,6 +38,8 @@ int manager_main(int, char **);
 #define OPT_RUNNER 16 /* -x */
 #define OPT_PEERS 32 /* all components are there */
 #define OPT_VERBOSE 64
+#define OPT_UNSEALED 128
+#define CHECK_ONLY (OPT_CRASH | OPT_RELOAD) /* musterd -n */
 
 #define WHO_PARENT 0
 #define WHO_RELAY 1
@@ -146,7 +148,8 @@ say(channel_message_fn message, channel_lost_fn lost, struct channel *c,
 	uint32_t ours;
 	int fd;
 
-	memcpy(payload, data, len);
+	if (len > 0)
+		memcpy(payload, data, len);
 	ours = id & OURS ? handle_of((uint8_t)id) : id;
 	if (type >= IMSG_PROC_STARTED && type <= IMSG_PROC_GONE &&
 	    (id & OURS) && len > sizeof(ours))
@@ -235,7 +238,10 @@ snapshot_file(uint8_t options)
 	config = options & OPT_GRAPH ? in_graph : in_order;
 	wire_init(&w);
 	wire_put_u32(&w, SNAPSHOT_VERSION);
-	wire_put_u32(&w, options & OPT_RUNNER ? SNAPSHOT_RUNNER : 0);
+	wire_put_u32(&w,
+	    (options & OPT_RUNNER ? SNAPSHOT_RUNNER : 0) |
+		((options & CHECK_ONLY) == CHECK_ONLY ? SNAPSHOT_CHECK_ONLY :
+							0));
 	wire_put_u8(&w, options & OPT_VERBOSE ? 2 : 0);
 	wire_put_str(&w, "01234567");
 	wire_put_u64(&w, frame_time());
@@ -268,9 +274,10 @@ load_snapshot(uint8_t options)
 {
 	uint8_t birth;
 
-	birth = options & OPT_CRASH ? BIRTH_CRASH :
-	    (options & OPT_RELOAD)  ? BIRTH_CHECK :
-				      BIRTH_BOOT;
+	birth = (options & CHECK_ONLY) == CHECK_ONLY ? BIRTH_BOOT :
+	    options & OPT_CRASH                      ? BIRTH_CRASH :
+	    options & OPT_RELOAD                     ? BIRTH_CHECK :
+						       BIRTH_BOOT;
 	check(frame_say(dispatch, mgr.parent, NULL, IMSG_CFG_SNAPSHOT, 0,
 		  snapshot_file(options), &birth, sizeof(birth)) == 0);
 	check(mgr.phase == PHASE_STAGING && mgr.nprocesses >= 6);
@@ -286,12 +293,11 @@ void
 frame_begin(uint8_t options)
 {
 	static const uint32_t highest;
-	static struct component component = {.name = "manager"};
 
-	frame_component(&component, dispatch);
-	ready(&component);
 	load_snapshot(options);
 	frame_turn();
+	if (options & OPT_UNSEALED)
+		return;
 	say_parent(IMSG_SEALED, 0, NULL, 0);
 	if (options & OPT_PEERS) {
 		introduce(ROLE_RELAY, 0);

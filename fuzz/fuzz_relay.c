@@ -3,6 +3,7 @@
  * relay/watch_linux.c common/channel.c common/imsg.c common/imsg_buffer.c
  * common/wire.c */
 /* libs: event_core bsd */
+/* covers: relay/relay.c relay/stream.c */
 /*
  * What the parent, the manager and httpd may say to the relay: its real
  * dispatch functions, pipes, journals and log files in memory, consoles that
@@ -20,8 +21,7 @@
 #include "frame.h"
 
 /* The program's own dispatch functions can be seen in its file alone. */
-#define main relay_main
-int relay_main(int, char **);
+#define main program_main
 /* NOLINTNEXTLINE(bugprone-suspicious-include) */
 #include "../relay/relay.c"
 #undef main
@@ -224,11 +224,6 @@ give_cells(int old)
 void
 frame_begin(uint8_t options)
 {
-	static struct component component = {.name = "relay"};
-
-	frame_component(&component, relay_dispatch);
-	relay_prepare(&component);
-	relay_ready(&component);
 	if (options & OPT_CELLS)
 		give_cells((options & OPT_OLD) != 0);
 	if (options & OPT_PEERS) {
