@@ -4,7 +4,12 @@
 #	/* sources: common/imsg.c common/wire.c */
 #	/* libs: event_core bsd */
 #
-# give WITH_<file without .c> and LIBS_<file without .c>.
+# give WITH_<file without .c> and LIBS_<file without .c>.  A fuzz target says
+# which files its corpus must reach:
+#
+#	/* covers: common/imsg.c */
+#
+# and COVERED has them all.
 
 FNR == 1 {
 	head = 1
@@ -21,9 +26,11 @@ head {
 			to = "WITH_"
 		else if ($i == "libs:")
 			to = "LIBS_"
+		else if ($i == "covers:")
+			to = "COVERED"
 		else if ($i == "/*" || $i == "*/")
 			to = ""
 		else if ($i != "*" && to != "")
-			print to test " += " $i
+			print (to == "COVERED" ? to : to test) " += " $i
 	}
 }

@@ -1,5 +1,6 @@
 /* sources: verifier/check_spec.c common/wire.c */
 /* libs: bsd */
+/* covers: verifier/check_spec.c */
 /*
  * IMSG_CHECK_START as a hostile manager could send it.
  */

@@ -1,5 +1,6 @@
 /* sources: common/document.c common/document_json.c common/document_yaml.c */
 /* libs: yaml jansson */
+/* covers: common/document.c common/document_json.c common/document_yaml.c */
 
 /*
  * Documents.  The first byte says the format: 'j' is JSON, 'a' DOC_AUTO, 'J'

@@ -1,5 +1,6 @@
 /* sources: httpd/http1.c httpd/http_target.c httpd/http_host.c */
 /* libs: */
+/* covers: httpd/http1.c httpd/http_host.c httpd/http_target.c */
 /*
  * Request heads, one after another as on a connection, and what a worker does
  * with each: path, query, Host, Origin, fields.

@@ -1,5 +1,6 @@
 /* sources: verifier/http_client.c verifier/expect.c verifier/text.c */
 /* libs: bsd */
+/* covers: verifier/http_client.c */
 /*
  * Answers of HTTP servers.  The first byte says how the rest is cut into
  * pieces; whatever the pieces, the outcome must be the same.

@@ -1,5 +1,6 @@
 /* sources: httpd/http_response.c */
 /* libs: */
+/* covers: httpd/http_response.c */
 /*
  * Response heads with foreign text in them: whatever the values are, the head
  * has the lines that were asked for and no other.

@@ -1,5 +1,6 @@
 /* sources: common/imsg.c common/imsg_buffer.c */
 /* libs: */
+/* covers: common/imsg.c common/imsg_buffer.c */
 /*
  * What a hostile peer can send: bytes cut anywhere, with descriptors
  * anywhere, read and taken in any order.  The input is a byte of options and

@@ -1,6 +1,7 @@
 /* sources: httpd/replica.c httpd/table.c httpd/principal.c httpd/json.c
  * common/imsg.c common/imsg_buffer.c common/wire.c */
 /* libs: bsd jansson */
+/* covers: httpd/replica.c */
 /*
  * The feed as a hostile manager could send it, and what httpd reads of it
  * afterwards.  Input: records of u8 type (from IMSG_FEED_BEGIN on), u16

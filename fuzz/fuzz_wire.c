@@ -1,5 +1,6 @@
 /* sources: common/wire.c */
 /* libs: */
+/* covers: common/wire.c */
 /*
  * A reader of whatever a peer sends.  The input is a program: a byte that
  * says how many of the following are operations, the operations, then the
