@@ -154,8 +154,8 @@ def test_as_user(as_user, monkeypatch):
 
 # The last one's failure takes longer to report than there is for cleaning up.
 @pytest.mark.parametrize("body, said", [
-    ("time.sleep(60)", "no end after 1 s"),
-    ("conftest.CLEANUP = 1; time.sleep(60)", "no end after 1 s"),
+    ("time.sleep(60)", "no end after"),
+    ("conftest.CLEANUP = 1; time.sleep(60)", "no end after"),
     ("raise Slow", "slowly told"),
 ])
 def test_limit_of_time(tmp_path, body, said):

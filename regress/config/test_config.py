@@ -114,8 +114,8 @@ def test_warnings_do_not_hide_an_error(check):
 def test_n_tells_the_code_of_a_start(check):
     """An unknown key alone is none; what a start ends with comes first."""
     assert check('{"proceses": {}}').code == 4
-    assert check('{"zzz": 1, "http": {"port": 70000}, "processes": {}}'
-                 ).code == 1
+    assert check('{"zzz": 1, "http": {"enabled": true, "port": 70000}, '
+                 '"processes": {}}').code == 1
 
 
 def test_a_key_of_another_tool_shows_its_place(check):

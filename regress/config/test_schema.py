@@ -161,6 +161,7 @@ UNKNOWABLE = re.compile(r"cannot (read|look up)|no such user|no job \"|a cycle|"
                         r"verify(\[\d\])?\.[^:]*: |a quote is not closed|"
                         r"given twice|want a number, \"unlimited\"|"
                         r"a name has 1 to|larger than|is included twice|"
+                        r"soft is more|"
                         r"an octal mask|command: Missing|"
                         r"duplicate key")
 TEXTS = ["", "x", "1s", "1.5 ms", "64k", "022", "TERM", "SIGint", "show",

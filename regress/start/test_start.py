@@ -50,7 +50,7 @@ def test_a_directory_that_is_gone(start, tmp_path):
     code, text = start("sh", "-c", 'rmdir ../gone; exec "$@"', "sh",
                        cwd=tmp_path / "gone")
     assert code == 1
-    assert text == ("musterd: musterd: current directory: "
+    assert text == ("musterd: current directory: "
                     "No such file or directory\n")
 
 
@@ -82,7 +82,7 @@ def limited(which, soft, hard=None):
 def test_few_descriptors(start, files, code):
     got, text = start(fork=limited(resource.RLIMIT_NOFILE, files))
     assert got == code
-    assert text == ("up\n" if code == 7 else "musterd: musterd: 64 open files "
+    assert text == ("up\n" if code == 7 else "musterd: 64 open files "
                     "are too few, want 256 (ulimit -Hn)\n")
 
 
