@@ -138,14 +138,24 @@ finish(struct client *c)
 	client_done(c);
 }
 
+/*
+ * What could not be written at once.  1: it could after all, as its reader has
+ * been quick, and the list goes on; 0: write_cb() goes on, or nobody reads.
+ */
+static int
+flush(struct client *c)
+{
+	client_flush(c);
+	return client_drained(c) && c->state == CLIENT_STREAMING;
+}
+
 /* It is kept until it has left. */
 static int
 write_kept(struct client *c)
 {
 	if (client_write(c, piece.data, piece.len) == -1)
 		c->close = 1;
-	client_flush(c);
-	return client_drained(c);
+	return flush(c);
 }
 
 /* What did not leave of the row that has left in part is kept, those behind
@@ -168,8 +178,7 @@ write_rows(struct client *c, const size_t *ends, const struct place *places)
 	c->list->place = places[i];
 	if (client_write(c, piece.data + sent, ends[i] - sent) == -1)
 		c->close = 1;
-	client_flush(c); /* waits, or finds that nobody reads */
-	return 0;
+	return flush(c);
 }
 
 /* As much as a share has room for.  1: there is more. */

@@ -231,6 +231,21 @@ def test_half_closed_head(m, over):
         assert read_all(s) == b""
 
 
+def test_long_lists_to_a_quick_reader(musterd, over):
+    """It reads while the list is written, and gets all of each."""
+    m = musterd({**KEEP, "http": {"workers": 1}, "processes": {"a": job(
+        "sh", "x" * 900, autostart=False, instances=1000)}})
+    m.wait_status()
+    with opened(m, over) as s:
+        for _ in range(100):
+            s.sendall(STATUS.replace(b"/status", b"/v1/processes"))
+            last = b""
+            while not last.endswith(b"\r\n0\r\n\r\n"):
+                more = s.recv(1 << 20)
+                assert more, "it was closed"
+                last = (last + more)[-7:]
+
+
 def test_request_behind_an_answer_that_is_not_read(musterd, over):
     """What comes while an answer is on its way is answered after it."""
     m = musterd({**KEEP, "processes": {"a": job(
