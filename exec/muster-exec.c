@@ -73,6 +73,7 @@ default_signals(void)
 	for (i = 1; i < NSIG; i++)
 		(void)sigaction(i, &sa, NULL);
 	(void)sigemptyset(&none);
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 

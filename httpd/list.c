@@ -161,7 +161,8 @@ write_kept(struct client *c)
 /* What did not leave of the row that has left in part is kept, those behind
  * it are made again. */
 static int
-write_rows(struct client *c, const size_t *ends, const struct place *places)
+write_rows(struct client *c, const size_t *ends, const struct place *places,
+    unsigned int count)
 {
 	unsigned int i;
 	ssize_t n;
@@ -173,7 +174,7 @@ write_rows(struct client *c, const size_t *ends, const struct place *places)
 		room_touch(c);
 	if (sent == piece.len)
 		return 1;
-	for (i = 0; ends[i] <= sent; i++)
+	for (i = 0; i + 1 < count && ends[i] <= sent; i++)
 		;
 	c->list->place = places[i];
 	if (client_write(c, piece.data + sent, ends[i] - sent) == -1)
@@ -185,7 +186,7 @@ write_rows(struct client *c, const size_t *ends, const struct place *places)
 int
 list_work(struct client *c)
 {
-	size_t ends[PIECE_ROWS];
+	size_t ends[PIECE_ROWS] = {0};
 	struct place places[PIECE_ROWS];
 	struct list *l;
 	unsigned int n;
@@ -204,7 +205,7 @@ list_work(struct client *c)
 		}
 		if (piece.failed)
 			break;
-		if (!(c->tls == NULL ? write_rows(c, ends, places) :
+		if (!(c->tls == NULL ? write_rows(c, ends, places, n) :
 				       write_kept(c)))
 			return 0;
 		if (turn_is_over())

@@ -28,8 +28,8 @@ no_file(void *arg, const char *path, const void **bytes, size_t *len)
 {
 	(void)arg;
 	(void)path;
-	(void)bytes;
-	(void)len;
+	*bytes = NULL;
+	*len = 0;
 	errno = ENOENT;
 	return -1;
 }
