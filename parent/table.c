@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <bsd/stdlib.h>
+
 #include "parent.h"
 
 /*
@@ -13,6 +15,8 @@
  */
 
 #define MAX_CREDS 4096 /* different users of a table */
+#define PATH_CHAINS 4096 /* of log files */
+
 struct table *
 table_new(void)
 {
@@ -270,28 +274,67 @@ link_words(const struct table *t, struct wire_reader r)
 	return 0;
 }
 
+/* One log file of each path and user, in chains by a hash of the path. */
+struct paths {
+	uint32_t heads[PATH_CHAINS];
+	uint32_t seed; /* nobody knows which paths would share a chain */
+	uint32_t next[]; /* of each entry */
+};
+
+static struct paths *
+paths_new(const struct table *t)
+{
+	struct paths *p;
+	uint32_t i;
+
+	p = malloc(sizeof(*p) + t->count * sizeof(p->next[0]));
+	if (p == NULL)
+		return NULL;
+	for (i = 0; i < PATH_CHAINS; i++)
+		p->heads[i] = NO_ENTRY;
+	p->seed = arc4random();
+	return p;
+}
+
+static uint32_t *
+path_chain(struct paths *p, const char *path)
+{
+	uint32_t hash;
+
+	hash = p->seed;
+	for (; *path != '\0'; path++)
+		hash = (hash ^ (uint8_t)*path) * 16777619U; /* FNV-1a */
+	return &p->heads[(hash ^ hash >> 16) % PATH_CHAINS];
+}
+
 /* Entries with one path share a sink; of several users, each has its own. */
 static void
-link_logfile(struct table *t, uint32_t i)
+link_logfile(struct table *t, uint32_t i, struct paths *p)
 {
 	struct file_entry file;
 	struct file_entry other;
 	struct entry *e;
+	uint32_t *chain;
 	uint32_t j;
 
 	e = &t->entries[i];
 	e->first = i;
-	(void)file_read(e, &file);
-	for (j = 0; j < i && file.path[0] != '\0'; j++) {
-		if (t->entries[j].kind != ENTRY_LOGFILE ||
-		    file_read(&t->entries[j], &other) == -1 ||
+	if (file_read(e, &file) == -1 || file.path[0] == '\0')
+		return;
+	chain = path_chain(p, file.path);
+	for (j = *chain; j != NO_ENTRY; j = p->next[j]) {
+		if (file_read(&t->entries[j], &other) == -1 ||
 		    strcmp(file.path, other.path) != 0)
 			continue;
 		e->flags |= ENTRY_IS_SHARED;
 		t->entries[j].flags |= ENTRY_IS_SHARED;
-		if (t->entries[j].cred == e->cred && e->first == i)
-			e->first = t->entries[j].first;
+		if (t->entries[j].cred == e->cred)
+			e->first = j;
 	}
+	if (e->first != i)
+		return;
+	p->next[i] = *chain;
+	*chain = i;
 }
 
 static int
@@ -323,25 +366,37 @@ link_spec(struct table *t, const struct spec *s)
 	    0;
 }
 
-int
-table_links(struct table *t, uint32_t *bad)
+/* The first entry that is wrong, or NO_ENTRY. */
+static uint32_t
+link_all(struct table *t, struct paths *p)
 {
 	struct spec spec;
 	uint32_t i;
 
+	for (i = 0; i < t->count; i++)
+		if (t->entries[i].kind == ENTRY_LOGFILE)
+			link_logfile(t, i, p);
+		else if (t->entries[i].kind == ENTRY_SPEC &&
+		    (spec_read(&t->entries[i], &spec) == -1 ||
+			link_spec(t, &spec) == -1))
+			return i;
+	return NO_ENTRY;
+}
+
+int
+table_links(struct table *t, uint32_t *bad)
+{
+	struct paths *p;
+
 	*bad = t->bad;
 	if (*bad != NO_ENTRY)
 		return -1;
-	for (i = 0; i < t->count; i++)
-		if (t->entries[i].kind == ENTRY_LOGFILE)
-			link_logfile(t, i);
-		else if (t->entries[i].kind == ENTRY_SPEC &&
-		    (spec_read(&t->entries[i], &spec) == -1 ||
-			link_spec(t, &spec) == -1)) {
-			*bad = i;
-			return -1;
-		}
-	return 0;
+	p = paths_new(t);
+	if (p == NULL)
+		return -1;
+	*bad = link_all(t, p);
+	free(p);
+	return *bad == NO_ENTRY ? 0 : -1;
 }
 
 /* ---- comparing two tables ---------------------------------------------- */

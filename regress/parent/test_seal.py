@@ -5,6 +5,7 @@ import os
 import resource
 import socket
 import stat
+import time
 
 import pytest
 
@@ -219,6 +220,17 @@ def test_unknown_group(muster):
 
 
 @pytest.mark.needs_root
+def test_many_log_files(muster):
+    """Each is compared with those of the same path, not with all others."""
+    m = muster()
+    count = 20000
+    begin = time.monotonic()
+    assert m.manager().refused(
+        [(E_LOGFILE, logfile(f"/log/{i}")) for i in range(count)]
+        + [(E_LOGFILE, logfile("/log/0", group="no-such-group"))])[0] == count
+    assert time.monotonic() - begin < 10 * harness.patience()
+
+
 def test_number_without_a_group(muster):
     """It must not end in root's group."""
     m = muster()
