@@ -586,12 +586,12 @@ step(uint8_t operation, uint8_t n, uint8_t what)
 }
 
 static void
-lowest_fd(int *number)
+lowest_fd(int *lowest)
 {
 	int fd;
 
 	fd = descriptor();
-	*number = fd;
+	*lowest = fd;
 	check(close(fd) == 0);
 }
 
