@@ -218,27 +218,6 @@ def wait_for(what, test, timeout=10, interval=0.01):
         time.sleep(interval)
 
 
-def cgroup_root():
-    """A directory below which we may make control groups, or None."""
-    own = "/"
-    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
-        if line.startswith("0::"):
-            own = line[3:]
-    for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():
-        _, place, kind, *_ = line.split()
-        if kind != "cgroup2":
-            continue
-        path = pathlib.Path(place + own)
-        probe = path / f"muster-probe-{os.getpid()}"
-        try:
-            probe.mkdir()
-            probe.rmdir()
-            return path
-        except OSError:
-            continue
-    return None
-
-
 def free_port():
     """A TCP port of 127.0.0.1 that nothing listens on.
 
