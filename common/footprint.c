@@ -7,13 +7,16 @@
 #include <malloc.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "footprint.h"
 
-/* How long a start takes: most of them, and one of a thousand jobs. */
-#define SHORT_START 250000 /* µs */
-#define LONG_START 1 /* s */
+/* How long most starts take; and some take longer. */
+#define SHORT_START 250 /* ms */
+#define AGAIN 1000 /* ms */
+#define MAX_TRIMS 6 /* it is no start any more */
+#define BUSY 5 /* ms of the processor since the last look: it goes on */
 
 /*
  * Segments that cannot be written have no private page, which would be lost
@@ -50,21 +53,46 @@ footprint_trim(void)
 	(void)dl_iterate_phdr(trim_object, NULL);
 }
 
-static void
-trim_now(evutil_socket_t fd, short events, void *arg)
+/* Milliseconds of the processor, so far. */
+static int64_t
+used(void)
 {
+	struct timespec ts;
+
+	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts) == -1)
+		return 0;
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void trim_cb(evutil_socket_t, short, void *);
+
+static void
+trim_in(struct event_base *base, int ms)
+{
+	const struct timeval tv = {ms / 1000, ms % 1000 * 1000L};
+
+	(void)event_base_once(base, -1, EV_TIMEOUT, trim_cb, base, &tv);
+}
+
+static void
+trim_cb(evutil_socket_t fd, short events, void *arg)
+{
+	static int64_t before;
+	static int trims;
+	int64_t now;
+
 	(void)fd;
 	(void)events;
-	(void)arg;
 	footprint_trim();
+	now = used();
+	if (trims == 0 || (trims < MAX_TRIMS && now - before > BUSY))
+		trim_in(arg, AGAIN);
+	trims++;
+	before = now;
 }
 
 void
 footprint_trim_later(struct event_base *base)
 {
-	const struct timeval first = {0, SHORT_START};
-	const struct timeval second = {LONG_START, 0};
-
-	(void)event_base_once(base, -1, EV_TIMEOUT, trim_now, NULL, &first);
-	(void)event_base_once(base, -1, EV_TIMEOUT, trim_now, NULL, &second);
+	trim_in(base, SHORT_START);
 }

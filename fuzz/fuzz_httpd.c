@@ -205,7 +205,7 @@ invariants(void)
 	}
 	check(n == replica_count() && replica_find(0, &p) == -1);
 	check(!replica.complete || replica.directory != NULL);
-	check(nclients <= MAX_CLIENTS);
+	check(places_taken <= MAX_PLACES);
 }
 
 void

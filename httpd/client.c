@@ -15,7 +15,8 @@
 /*
  * Connections: bytes in, heads parsed, bytes out.  A request that comes
  * whole is parsed where it was read and answered from one shared buffer; a
- * client has memory of its own only while it is slow.
+ * client has memory of its own only while it is slow, and no more than it
+ * fills.
  */
 
 #define READ_SIZE ((size_t)HTTP_MAX_HEAD)
@@ -23,7 +24,9 @@
 #define KEEP_OUTPUT 2048 /* buffers up to this size are kept */
 #define MAX_ANSWER (4UL * 1024 * 1024) /* unsent, and more is to be written */
 
-unsigned int nclients;
+unsigned int places_taken;
+
+static char shared[READ_SIZE]; /* what is parsed now */
 
 static void read_cb(int, short, void *);
 static void write_cb(int, short, void *);
@@ -150,12 +153,15 @@ client_new(int fd, int unix_socket, const struct sockaddr *peer)
 	(void)evtimer_assign(&c->timer, base, timer_cb, c);
 	c->progress = now_ms();
 	TAILQ_INSERT_TAIL(&clients, c, entry);
-	nclients++;
+	c->places = 1;
+	places_taken++;
 	switch (transport_open(c)) {
 	case 0:
 		watch(c);
 		return c;
 	case 1:
+		c->places = TLS_PLACES;
+		places_taken += TLS_PLACES - 1;
 		handshake_begin(c);
 		return c;
 	default:
@@ -177,7 +183,7 @@ void
 client_free(struct client *c)
 {
 	TAILQ_REMOVE(&clients, c, entry);
-	nclients--;
+	places_taken -= c->places;
 	manager_forget(c);
 	room_forget(c);
 	turn_forget(c);
@@ -404,20 +410,15 @@ got_head(struct client *c, const char *buf)
 static int
 keep(struct client *c, const char *rest, size_t len)
 {
-	if (len == 0) {
-		free(c->in);
-		c->in = NULL;
-		c->in_len = 0;
+	free(c->in);
+	c->in = NULL;
+	c->in_len = 0;
+	if (len == 0)
 		return 0;
-	}
-	if (c->in == NULL) {
-		c->in = malloc(READ_SIZE);
-		if (c->in == NULL)
-			return -1;
-	}
-	if (len > READ_SIZE)
+	c->in = malloc(len);
+	if (c->in == NULL)
 		return -1;
-	memmove(c->in, rest, len);
+	memcpy(c->in, rest, len);
 	c->in_len = len;
 	return 0;
 }
@@ -464,15 +465,17 @@ may_go_on(const struct client *c)
 }
 
 /*
- * Parses and answers what is in buf (which may be c->in), as long as each
- * answer is complete at once, there is room for it and its share lasts; the
- * rest is kept.  -1: the client has gone.
+ * Parses and answers the len bytes in `shared`, as long as each answer is
+ * complete at once, there is room for it and its share lasts; the rest is
+ * kept.  -1: the client has gone.
  */
 static int
-client_process(struct client *c, char *buf, size_t len)
+client_process(struct client *c, size_t len)
 {
+	char *buf;
 	size_t n;
 
+	buf = shared;
 	n = 1;
 	do {
 		if (!has_room(c, len)) {
@@ -505,25 +508,20 @@ client_process(struct client *c, char *buf, size_t len)
 static int
 client_read(struct client *c)
 {
-	static char shared[READ_SIZE];
 	size_t room;
 	ssize_t n;
-	char *buf;
 
 	room = READ_SIZE - c->in_len;
-	buf = c->in == NULL ? shared : c->in + c->in_len;
-	n = transport_read(c, buf, room);
+	n = transport_read(c, shared + c->in_len, room);
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n <= 0) {
 		client_free(c);
 		return -1;
 	}
-	if (c->in != NULL) {
-		c->in_len += (size_t)n;
-		buf = c->in;
-	}
-	if (client_process(c, buf, c->in != NULL ? c->in_len : (size_t)n) == -1)
+	if (c->in_len > 0)
+		memcpy(shared, c->in, c->in_len);
+	if (client_process(c, c->in_len + (size_t)n) == -1)
 		return -1;
 	return (size_t)n == room;
 }
@@ -541,8 +539,11 @@ client_work(struct client *c)
 		return c->writing ? 0 : list_work(c);
 	if (!may_go_on(c))
 		return 0;
-	full = c->more && c->in != NULL ? client_process(c, c->in, c->in_len) :
-					  client_read(c);
+	if (c->more && c->in != NULL) {
+		memcpy(shared, c->in, c->in_len);
+		full = client_process(c, c->in_len);
+	} else
+		full = client_read(c);
 	if (full == -1)
 		return 0;
 	if (c->list != NULL)

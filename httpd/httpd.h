@@ -17,13 +17,14 @@
 #include "json.h"
 #include "principal.h"
 
-#define MAX_CLIENTS 480 /* descriptors left for all else: 32 */
+#define MAX_PLACES 480 /* of clients; descriptors left for all else: 32 */
+#define TLS_PLACES 4 /* that one of TLS takes, for its memory */
 #define HEAD_SECONDS 10 /* from its first byte to its last */
 #define IDLE_SECONDS 75 /* between requests */
 #define WRITE_SECONDS 30 /* without progress of the reader */
 #define MAX_OUTPUT 16384 /* unsent: its next request waits */
 #define MIN_OUTPUT 3584 /* the same, when many do not read */
-#define MAX_STREAMS 400 /* readers of output; others find room, too */
+#define MAX_STREAM_PLACES 400 /* readers of output; others find room, too */
 #define COMMENT_SECONDS 15 /* of silence on a stream */
 #define MAX_WAIT 600 /* seconds of ?wait= */
 
@@ -144,6 +145,7 @@ struct client {
 	int fd;
 	uint8_t state; /* enum client_state */
 	uint8_t unix_socket;
+	uint8_t places; /* of MAX_PLACES */
 	uint8_t allowed; /* enum access_role of the peer's user */
 	uint8_t role; /* enum access_role of the request */
 	uint8_t is_certified; /* `certificate` is the hash of one */
@@ -172,7 +174,7 @@ struct client {
 	struct event read;
 	struct event write;
 	struct event timer; /* ?wait=, comments of streams */
-	char *in; /* bytes of an incomplete head */
+	char *in; /* bytes that wait for more, or for their turn */
 	size_t in_len;
 	uint64_t skip; /* bytes of content to be thrown away */
 	char *out; /* unsent bytes */
@@ -218,7 +220,7 @@ int client_work(struct client *);
 /* Ends it, whatever it does, when the loop comes to it. */
 void client_end(struct client *);
 int64_t now_seconds(void);
-extern unsigned int nclients;
+extern unsigned int places_taken;
 
 /* ---- turn.c: who is served when --------------------------------------- */
 

@@ -86,7 +86,9 @@ accept_cb(int fd, short ev, void *arg)
 		}
 		c = client_new(
 		    client, l->kind == LISTENER_UNIX, (struct sockaddr *)&peer);
-		if (nclients > MAX_CLIENTS && room_make(c) == -1) {
+		while (places_taken > MAX_PLACES && room_make(c) == 0)
+			;
+		if (places_taken > MAX_PLACES) {
 			pause_all(BUSY_MS);
 			break;
 		}
@@ -141,7 +143,7 @@ listen_start(void)
 void
 listen_resume(void)
 {
-	if (paused && nclients < MAX_CLIENTS - MAX_CLIENTS / 16) {
+	if (paused && places_taken < MAX_PLACES - MAX_PLACES / 16) {
 		(void)event_del(&pause_timer);
 		pause_cb(-1, 0, NULL);
 	}

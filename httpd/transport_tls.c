@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 
 #include "../common/imsg.h"
@@ -24,6 +26,8 @@
  * at again.
  */
 
+#define RECORD 4096 /* bytes, of those that are sent */
+
 /*
  * Callbacks of libtls reach from a connection to the server that has accepted
  * it: a server lives as long as its last connection.
@@ -38,12 +42,33 @@ struct tls_server {
 static struct tls_server *server; /* NULL: none yet, TCP is not served */
 static struct tls_files coming;
 
+/*
+ * A connection would keep two buffers of 16 KiB each while nothing is in them,
+ * and one while its peer does not read.  libtls has no word for that, nor does
+ * it show its SSL; but OpenSSL tells of each new one
+ * (CRYPTO_get_ex_new_index(3), SSL_CTX_set_mode(3)).
+ */
+static void
+new_connection(void *ssl, void *value, CRYPTO_EX_DATA *data, int index,
+    long number, void *arg)
+{
+	(void)value;
+	(void)data;
+	(void)index;
+	(void)number;
+	(void)arg;
+	(void)SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+	(void)SSL_set_max_send_fragment(ssl, RECORD);
+}
+
 void
 transport_prepare(void)
 {
 	/* Reads files, and makes what the sandbox forbids. */
 	if (tls_init() == -1)
 		fatalx("tls_init failed");
+	if (SSL_get_ex_new_index(0, NULL, new_connection, NULL, NULL) == -1)
+		fatalx("SSL_get_ex_new_index failed");
 }
 
 /* ---- certificates ----------------------------------------------------- */

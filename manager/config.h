@@ -49,7 +49,8 @@ struct word {
 
 struct words {
 	struct word *list;
-	size_t count;
+	uint32_t count;
+	uint32_t room; /* in list */
 };
 
 struct strings {
@@ -174,7 +175,6 @@ struct job_config {
 	struct position at;
 	struct words words; /* program and arguments (pymanager's two, or
 			     * `command` split as a shell splits) */
-	char *command_line; /* executable and arguments joined by blanks */
 	int shell; /* 1: run by `shell_program` -c */
 	const char *shell_program; /* resolved: /bin/sh, or what was named */
 	char *working_directory; /* absolute */
@@ -324,6 +324,11 @@ typedef int (*config_file_fn)(
 struct config *config_load(const struct snapshot *, int strict, config_file_fn,
     void *arg, struct config_report *);
 void config_free(struct config *);
+/*
+ * The words joined by blanks, for display; the name of a job without words.
+ * Valid until the next call.
+ */
+const char *config_command_line(const struct job_config *);
 void config_report_free(struct config_report *);
 /* Adds a problem from outside the loader (staging, the seal). */
 void config_problem_add(struct config_report *, int error, enum exit_code code,

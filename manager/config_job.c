@@ -429,6 +429,10 @@ read_words(struct loader *l, struct job_config *c, const struct doc_node *n)
 		if (s == NULL)
 			return;
 		word_make(l, l->executable, s, &w);
+		if (l->arguments->kind == DOC_ARRAY &&
+		    l->arguments->size < MAX_WORDS)
+			words_reserve(
+			    l, &c->words, (uint32_t)l->arguments->size + 1);
 		(void)words_append(l, l->executable, &c->words, &w);
 		if (l->arguments->kind == DOC_ARRAY)
 			words_list(l, l->arguments, &c->words);
@@ -548,7 +552,6 @@ read_job(struct loader *l, const struct doc_node *n)
 	read_stop(l, c);
 	if (c->clear_environment)
 		environment_minimal(l, c, n);
-	c->command_line = words_joined(l, &c->words);
 	list = config_array(l->config, l->config->jobs, l->config->njobs,
 	    sizeof(struct job_config *));
 	list[l->config->njobs++] = c;

@@ -211,6 +211,8 @@ void word_make(
 /* Splits as a shell does (quotes, backslashes, no expansion). */
 void words_split(struct loader *, const struct doc_node *, struct words *);
 void words_list(struct loader *, const struct doc_node *, struct words *);
+/* Room for so many more. */
+void words_reserve(struct loader *, struct words *, uint32_t more);
 /* 0, or -1 when reported: too many. */
 int words_append(struct loader *, const struct doc_node *, struct words *,
     const struct word *);

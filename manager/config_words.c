@@ -87,17 +87,27 @@ int
 words_append(struct loader *l, const struct doc_node *n, struct words *words,
     const struct word *w)
 {
-	struct word *list;
-
 	if (words->count >= MAX_CONFIG_WORDS) {
 		config_error(l, n, "more than %d words", MAX_CONFIG_WORDS);
 		return -1;
 	}
-	list =
-	    config_array(l->config, words->list, words->count, sizeof(*list));
-	list[words->count++] = *w;
-	words->list = list;
+	if (words->count == words->room)
+		words_reserve(l, words, words->count == 0 ? 1 : words->count);
+	words->list[words->count++] = *w;
 	return 0;
+}
+
+void
+words_reserve(struct loader *l, struct words *words, uint32_t more)
+{
+	struct word *list;
+
+	list = config_alloc(
+	    l->config, ((size_t)words->count + more) * sizeof(*list));
+	if (words->count > 0)
+		memcpy(list, words->list, words->count * sizeof(*list));
+	words->list = list;
+	words->room = words->count + more;
 }
 
 void
@@ -107,6 +117,8 @@ words_list(struct loader *l, const struct doc_node *n, struct words *words)
 	struct word w;
 	char *s;
 
+	if (words->room - words->count < n->size && n->size <= MAX_WORDS)
+		words_reserve(l, words, (uint32_t)n->size);
 	for (item = doc_first(n); item != NULL; item = doc_next(item)) {
 		s = value_string(l, item);
 		if (s == NULL)
@@ -175,18 +187,25 @@ words_split(struct loader *l, const struct doc_node *n, struct words *words)
 	}
 }
 
-char *
-words_joined(struct loader *l, const struct words *words)
+static size_t
+joined_size(const struct words *words)
 {
+	size_t size;
 	size_t i;
-	size_t len;
-	size_t n;
-	char *s;
 
-	len = 1;
+	size = 1;
 	for (i = 0; i < words->count; i++)
-		len += strlen(words->list[i].source) + 1;
-	s = config_alloc(l->config, len);
+		size += strlen(words->list[i].source) + 1;
+	return size;
+}
+
+static void
+join(const struct words *words, char *s)
+{
+	size_t len;
+	size_t i;
+	size_t n;
+
 	for (i = 0, n = 0; i < words->count; i++) {
 		if (i > 0)
 			s[n++] = ' ';
@@ -195,5 +214,36 @@ words_joined(struct loader *l, const struct words *words)
 		n += len;
 	}
 	s[n] = '\0';
+}
+
+char *
+words_joined(struct loader *l, const struct words *words)
+{
+	char *s;
+
+	s = config_alloc(l->config, joined_size(words));
+	join(words, s);
 	return s;
+}
+
+const char *
+config_command_line(const struct job_config *c)
+{
+	static char *line;
+	static size_t room;
+	size_t size;
+	char *bigger;
+
+	if (c->words.count == 0)
+		return c->name;
+	size = joined_size(&c->words);
+	if (size > room) {
+		bigger = realloc(line, size);
+		if (bigger == NULL)
+			return c->words.list[0].source;
+		line = bigger;
+		room = size;
+	}
+	join(&c->words, line);
+	return line;
 }

@@ -132,12 +132,13 @@ console_command(char *buf, size_t size, const struct job_config *c)
 	char text[MAX_LOGLINE];
 
 	if (format() == LOG_TEXT || !to_console()) {
-		if (snprintf(buf, size, "$ %s\n", c->command_line) >= (int)size)
+		if (snprintf(buf, size, "$ %s\n", config_command_line(c)) >=
+		    (int)size)
 			(void)snprintf(buf + size - 5, 5, "...\n");
 		return;
 	}
-	(void)snprintf(
-	    text, sizeof(text), "%s: starting %s", c->name, c->command_line);
+	(void)snprintf(text, sizeof(text), "%s: starting %s", c->name,
+	    config_command_line(c));
 	(void)logline(line, format(), now_wall(), LOG_LEVEL_INFO, "", text);
 	(void)snprintf(buf, size, "%s%s",
 	    mgr.snapshot->flags & SNAPSHOT_JOURNAL ? "<6>" : "", line);

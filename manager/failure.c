@@ -65,7 +65,7 @@ failed_thing(const struct process *p)
 	default:
 		return c->shell        ? c->shell_program :
 		    c->words.count > 0 ? c->words.list[0].source :
-					 c->command_line;
+					 config_command_line(c);
 	}
 }
 

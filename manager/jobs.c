@@ -65,7 +65,6 @@ runner_job_config(void)
 	c = &runner_config;
 	n = mgr.snapshot->ncommand;
 	c->name = mgr.snapshot->command[0];
-	c->command_line = mgr.snapshot->command[0];
 	c->words.list = calloc(n, sizeof(*c->words.list));
 	if (c->words.list == NULL)
 		return NULL;
@@ -119,7 +118,6 @@ jobs_retired(const char *name)
 		fatal("retired job");
 	mgr.processes = list;
 	c->name = strdup(name);
-	c->command_line = c->name;
 	c->stop = &stop;
 	c->nstop = 1;
 	c->graceful = stop.wait;

@@ -443,7 +443,7 @@ publish_exit(struct process *p)
 		if (mgr.config->messages & MESSAGE_PROCESS_EXIT)
 			console_tell(LOG_LEVEL_INFO,
 			    "Process %s exited with code %d\n",
-			    p->job->config->command_line,
+			    config_command_line(p->job->config),
 			    process_code(p->status));
 		progress_process(p);
 	}

@@ -17,6 +17,11 @@
 
 /* Sockets: the listeners of the API, named ones for jobs, and connects. */
 
+/*
+ * Bytes that the kernel keeps for a client of the API who does not read; it
+ * would let them grow to megabytes for each (tcp(7), tcp_wmem).
+ */
+#define API_BUFFER (64 * 1024)
 #define MAX_UNREAD (16UL * 1024) /* answers, each with a descriptor */
 
 union address {
@@ -155,28 +160,28 @@ prepare_path(const struct wanted *want)
 }
 
 static void
-set_option(int fd, int level, int option)
+set_option(int fd, int level, int option, int value)
 {
-	const int on = 1;
-
-	if (setsockopt(fd, level, option, &on, sizeof(on)) == -1)
+	if (setsockopt(fd, level, option, &value, sizeof(value)) == -1)
 		log_warn("setsockopt");
 }
 
+/* Accepted ones inherit what a listener has. */
 static void
-set_options(int fd, const struct wanted *want)
+set_options(int fd, const struct wanted *want, int api)
 {
 	if (want->family == AF_UNIX)
 		return;
 	if (want->type == SOCK_STREAM) {
-		set_option(fd, SOL_SOCKET, SO_REUSEADDR);
-		/* Accepted ones inherit it. */
-		set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+		set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	}
+	if (api)
+		set_option(fd, SOL_SOCKET, SO_SNDBUF, API_BUFFER);
 	if (want->family == AF_INET6)
-		set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+		set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
 	if (want->reuseport)
-		set_option(fd, SOL_SOCKET, SO_REUSEPORT);
+		set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
 static int
@@ -203,7 +208,7 @@ bind_entry(struct entry *e)
 	(void)close(n);
 	if (fd == -1)
 		return -1;
-	set_options(fd, &want);
+	set_options(fd, &want, e->kind == ENTRY_LISTEN);
 	mask = umask(0777 & ~want.mode);
 	n = bind(fd, &want.address.sa, want.size);
 	(void)umask(mask);

@@ -127,6 +127,15 @@ def processes():
     return [p for p in found if p]
 
 
+def anonymous(pid):
+    """Bytes of a process's memory that are its own."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        for line in f:
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) << 10
+    return 0
+
+
 def descendants(pid, table=None):
     """All that descends from pid, parents first; without pid itself."""
     table = processes() if table is None else table

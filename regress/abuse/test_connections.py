@@ -69,15 +69,6 @@ json.dump([times, failures], sys.stdout)
 """
 
 
-def anonymous(pid):
-    """Bytes of a process's memory that are its own."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as f:
-        for line in f:
-            if line.startswith("RssAnon:"):
-                return int(line.split()[1]) << 10
-    return 0
-
-
 class Watch:
     """Watches the workers and asks as another client, while it is entered."""
 
@@ -93,7 +84,7 @@ class Watch:
     def _sample(self):
         while not self.end.wait(0.02):
             with contextlib.suppress(OSError):
-                self.peak = max([self.peak, *map(anonymous, self.workers)])
+                self.peak = max([self.peak, *map(harness.anonymous, self.workers)])
 
     def __enter__(self):
         self.thread = threading.Thread(target=self._sample)
@@ -113,7 +104,7 @@ class Watch:
         self.thread.join()
         if kind is not None:
             return
-        last = max(map(anonymous, self.workers))
+        last = max(map(harness.anonymous, self.workers))
         print(f"memory of a worker: {self.peak >> 10} KiB at the peak, "
               f"{last >> 10} KiB at the end")
         if self.ask:

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import pathlib
+import select
 import shutil
 import signal
 import socket
@@ -13,8 +14,9 @@ import time
 
 import pytest
 
+import harness
 from certificates import Authority, fingerprint
-from harness import SLOW, job, process, wait_for
+from harness import PYTHON, SLOW, job, process, wait_for
 
 KEEP = {"keep_alive": True, "graceful_time": 2}
 JOBS = {"a": job("sleep", "1000"), "b": job("sleep", "1001")}
@@ -560,4 +562,50 @@ def test_broken_off_in_the_middle(start, ca):
         with socket.create_connection(("127.0.0.1", m.port)) as s:
             s.sendall(bad)
     assert ask(m, context(ca))[0] == 200
+    assert workers(m) == before
+
+
+READER = """
+import socket, ssl, sys
+port, ca, count, data = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), \
+    bytes.fromhex(sys.argv[4])
+context = ssl.create_default_context(cafile=ca)
+held = []
+for _ in range(count):
+    s = socket.create_connection(("127.0.0.1", port))
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    try:
+        s = context.wrap_socket(s, server_hostname="localhost")
+        s.settimeout(0.05)
+        s.sendall(data)
+    except OSError:
+        pass
+    held.append(s)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("what", ["silent", "half a head", "not read"])
+def test_memory_of_many(start, ca, what):
+    """More of them than have room, beside one of the Unix socket."""
+    line = b"GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n"
+    data = {"silent": b"", "half a head": line + b"A: " + b"a" * 8000,
+            "not read": (line + b"\r\n") * 100}[what]
+    m = start()
+    before = workers(m)
+    peak = 0
+    with subprocess.Popen(
+            [PYTHON, "-c", READER, str(m.port), str(ca.cert), "900",
+             data.hex()], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE) as reader:
+        while not select.select([reader.stdout], [], [], 0.02)[0]:
+            assert m.get("/status", over="unix").status == 200
+            peak = max([peak, *map(harness.anonymous, before)])
+        assert ask(m, context(ca)) == (200, b'{"status": "running"}')
+        peak = max([peak, *map(harness.anonymous, before)])
+        reader.stdin.close()
+    print(f"memory of a worker: {peak >> 10} KiB")
+    if not harness.SAN:
+        assert 1 << 20 < peak < 8 << 20
     assert workers(m) == before
