@@ -63,7 +63,8 @@ enum imsg_type {
 	IMSG_CELLS,
 	/* parent → manager (read-write), httpd (read-only), fd: empty.  A
 	 * memfd of one page; its first u64 is the sequence number of the
-	 * feed (stored with release, loaded with acquire order). */
+	 * feed, from just before it is handed to the first worker (stored
+	 * with release, loaded with acquire order). */
 	IMSG_SEQUENCE_PAGE,
 	/* child → parent: u8 role, u32 instance.  This peer has sent rubbish,
 	 * or does not read: it is ended and replaced.  A manager may say it of

@@ -36,6 +36,17 @@ api_v1_ready_changed(void)
 }
 
 void
+room_release(void)
+{
+}
+
+int64_t
+now_ms(void)
+{
+	return 0;
+}
+
+void
 room_account(size_t before, size_t after)
 {
 	(void)before;
@@ -105,7 +116,7 @@ look(void)
 		json_string(&j, p.job, p.job_len);
 	}
 	check(n == replica_count() && replica_find(0, &p) == -1);
-	replica_catch_up();
+	(void)replica_is_behind();
 	check(!replica.complete ||
 	    (replica.directory != NULL && replica.user != NULL &&
 		replica.hosts != NULL && replica.origins != NULL &&

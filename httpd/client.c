@@ -483,6 +483,8 @@ client_process(struct client *c, size_t len)
 			if (!may_go_on(c) || !has_room(c, len))
 				break;
 		}
+		if (replica_is_behind() || c->state != CLIENT_READING)
+			break;
 		n = skip(c, len);
 		if (n == 0)
 			n = next_request(c, buf, len);
@@ -498,7 +500,7 @@ client_process(struct client *c, size_t len)
 	client_flush(c);
 	/* write_cb() goes on. */
 	if (c->more && c->state == CLIENT_READING && !c->writing &&
-	    room_over(len))
+	    (room_over(len) || replica_is_behind()))
 		room_defer(c);
 	return 0;
 }

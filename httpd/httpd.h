@@ -100,8 +100,12 @@ extern struct replica replica;
 int replica_message(struct imsg *);
 /* The manager has gone: what is here is still answered. */
 void replica_page(const uint64_t *page);
-/* Reads what the manager has published before this moment. */
-void replica_catch_up(void);
+/*
+ * Reads what the manager has published before this moment.  1: some of it is
+ * still on its way here, but another worker may have answered with it; not for
+ * long, however slow the manager is.
+ */
+int replica_is_behind(void);
 /* 0, or -1: no such process. */
 int replica_find(uint32_t id, struct replica_process *);
 /* The processes as they are now, for who comes back: see table.h. */
@@ -252,6 +256,8 @@ size_t room_share(void);
 /* Its write event is made active when there is room again. */
 void room_defer(struct client *);
 void room_forget(struct client *);
+/* Those who wait go on, if there is room. */
+void room_release(void);
 /* The size of an output buffer has changed. */
 void room_account(size_t before, size_t after);
 

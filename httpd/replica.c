@@ -15,6 +15,7 @@
  */
 
 #define MAX_STRINGS 4096
+#define BEHIND_MS 50 /* so long the manager may be between two workers */
 
 struct replica replica;
 
@@ -238,6 +239,7 @@ got_sequence(struct wire_reader *r)
 		listen_start();
 	}
 	api_v1_ready_changed();
+	room_release();
 	return 0;
 }
 
@@ -278,13 +280,30 @@ replica_page(const uint64_t *shared)
 	page = shared;
 }
 
-void
-replica_catch_up(void)
+static int
+is_published(void)
 {
-	if (page == NULL || manager_channel == NULL ||
-	    __atomic_load_n(page, __ATOMIC_ACQUIRE) <= replica.sequence)
-		return;
+	return page == NULL || manager_channel == NULL ||
+	    __atomic_load_n(page, __ATOMIC_ACQUIRE) <= replica.sequence;
+}
+
+int
+replica_is_behind(void)
+{
+	static int64_t since;
+	int64_t now;
+
+	if (is_published()) {
+		since = 0;
+		return 0;
+	}
 	channel_poll(manager_channel);
+	if (is_published())
+		return 0;
+	now = now_ms();
+	if (since == 0)
+		since = now;
+	return now - since < BEHIND_MS;
 }
 
 int

@@ -169,7 +169,8 @@ look_again(void)
 	(void)evtimer_add(&look_timer, &tv);
 }
 
-/* Somebody waits: those who take nothing do not keep him for long. */
+/* Somebody waits: those who take nothing do not keep him for long, nor does a
+ * manager that is slow (replica_is_behind()). */
 static void
 look_cb(int fd, short ev, void *arg)
 {
@@ -190,6 +191,7 @@ look_cb(int fd, short ev, void *arg)
 		     "connections are closed");
 		client_free(c);
 	}
+	room_release();
 	if (!TAILQ_EMPTY(&deferred))
 		look_again();
 }
@@ -216,15 +218,22 @@ room_forget(struct client *c)
 }
 
 void
-room_account(size_t before, size_t after)
+room_release(void)
 {
 	struct client *c;
 
-	unread = unread - before + after;
-	if (after > before || room_over(SIZE_MAX))
+	if (room_over(SIZE_MAX))
 		return;
 	while ((c = TAILQ_FIRST(&deferred)) != NULL) {
 		room_forget(c);
 		event_active(&c->write, EV_WRITE, 0);
 	}
+}
+
+void
+room_account(size_t before, size_t after)
+{
+	unread = unread - before + after;
+	if (after <= before)
+		room_release();
 }

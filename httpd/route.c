@@ -141,9 +141,7 @@ dispatch(struct request *q)
 		respond_method(c, r->allow);
 		return;
 	}
-	if (method_bit(c) == GET)
-		replica_catch_up();
-	else if (c->role < r->role) {
+	if (method_bit(c) != GET && c->role < r->role) {
 		audit(q, 403);
 		tell_refusal(c, q->buf, 403);
 		respond_problem(c, 403, "forbidden",

@@ -14,7 +14,8 @@
 /*
  * The feed: each HTTP worker holds a copy of what the API tells, and gets
  * every change.  A batch ends with its sequence number, which is made
- * visible in the shared page once it has been handed to every worker.
+ * visible in the shared page before it is handed to the first worker: none
+ * answers without what a client may have heard from another one.
  */
 
 #define SHUTDOWN_PAUSE (100 * MILLISECOND)
@@ -293,13 +294,13 @@ publish(void)
 {
 	unsigned int i;
 
+	if (mgr.page != NULL)
+		__atomic_store_n(mgr.page, mgr.sequence, __ATOMIC_RELEASE);
 	for (i = 0; i < MAX_WORKERS; i++)
 		if (mgr.workers[i].channel != NULL && mgr.workers[i].fed) {
 			ask(i);
 			(void)channel_flush(mgr.workers[i].channel);
 		}
-	if (mgr.page != NULL)
-		__atomic_store_n(mgr.page, mgr.sequence, __ATOMIC_RELEASE);
 }
 
 /* While a thousand processes go down the workers are told now and then. */

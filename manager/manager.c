@@ -448,6 +448,9 @@ got_page(struct imsg *imsg)
 	if (page == MAP_FAILED)
 		fatal("sequence page");
 	mgr.page = page;
+	/* It goes on where the manager of before was. */
+	if (mgr.sequence < *mgr.page)
+		mgr.sequence = *mgr.page;
 	return 0;
 }
 

@@ -8,9 +8,12 @@ all after it.
 """
 
 import array
+import concurrent.futures
 import os
 import signal
 import socket
+import sys
+import time
 
 import pytest
 
@@ -22,7 +25,7 @@ from harness import job
 from peers import frame
 from test_httpd import flood, groups
 
-LOGFILE_WRITE = 266
+LOGFILE_WRITE, FEED_GONE, FEED_SEQUENCE = 266, 324, 325
 
 
 def config(**more):
@@ -356,6 +359,61 @@ def test_lies_to_httpd(owned, raw):
     assert o.m.get("/v1/info").status in (200, 404)
     assert [p.pid for p in o.m.component("muster-httpd")] == worker
     again.die()
+    harness.wait_for("a manager", lambda: o.m.post(
+        "/restart/99").status == 404)
+    witness.over()
+
+
+# --- a manager between two workers ---
+
+
+def test_what_another_worker_may_have_told(owned):
+    """A change that one worker has got is waited for by the others, not for
+    long: the manager may have been stopped in the middle."""
+    jobs = {f"p{i:02}": job("true", autostart=False) for i in range(12)}
+    o = owned({"keep_alive": True, "http": {"workers": 1},
+               "processes": jobs}, {"manager": after_a_crash})
+    o.m.wait_status()
+    witness = peers.Witness(o.m, 0)
+    o.next("manager").die()
+    manager = o.next("manager")
+    manager.send(fakes.SEAL, 0, u32(len(jobs) + 3, 0, 1))
+    number = manager.receive(fakes.SEQUENCE_PAGE).fd
+    manager.receive(fakes.WORLD_END)
+    worker = o.peer(manager, peers.HTTPD)
+    sequence = 1 << 40
+
+    def ask():
+        begin = time.monotonic()
+        rows = o.m.all()
+        return len(rows), time.monotonic() - begin
+
+    def publish():
+        nonlocal sequence
+        sequence += 1
+        os.pwrite(number, sequence.to_bytes(8, sys.byteorder), 0)
+
+    # One that says nothing: what was known is told after a moment, and then
+    # at once.
+    publish()
+    assert ask()[1] > 0.04
+    assert min(ask()[1] for _ in range(5)) < 0.04
+    # One that was between two workers.
+    waited = 0
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for left in range(len(jobs) - 1, 0, -1):
+            worker.raw(frame(FEED_SEQUENCE, u64(sequence)))
+            harness.wait_for("what was told", lambda: ask()[1] < 0.04)
+            publish()
+            answer = pool.submit(ask)
+            time.sleep(0.01)
+            sequence += 1
+            worker.raw(frame(FEED_GONE, u32(left + 1)) +
+                       frame(FEED_SEQUENCE, u64(sequence)))
+            waited += answer.result()[0] == left
+    print(f"{waited} of {len(jobs) - 1} were waited for")
+    assert waited > len(jobs) // 2 / harness.SLOW
+    manager.die()
     harness.wait_for("a manager", lambda: o.m.post(
         "/restart/99").status == 404)
     witness.over()
