@@ -237,7 +237,7 @@ config_command_line(const struct job_config *c)
 	if (c->words.count == 0)
 		return c->name;
 	size = joined_size(&c->words);
-	if (size > room) {
+	if (line == NULL || size > room) {
 		bigger = realloc(line, size);
 		if (bigger == NULL)
 			return c->words.list[0].source;
