@@ -209,6 +209,24 @@ set_include(struct loader *l, const struct key *k, void *target,
 
 /* ---- http ----------------------------------------------------------- */
 
+/* Who says what TCP is to be like probably wants it. */
+static void
+tell_of_tcp(struct loader *l, const struct doc_node *n)
+{
+	static const char *const keys[] = {"address", "port", "tls"};
+	const struct doc_node *given;
+	size_t i;
+
+	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		given = doc_get(n, keys[i]);
+		if (given == NULL)
+			continue;
+		config_warning(l, given,
+		    "has no effect: there is no \"enabled: true\" beside it");
+		return;
+	}
+}
+
 void
 set_http(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
@@ -222,6 +240,8 @@ set_http(struct loader *l, const struct key *k, void *target,
 	enabled = doc_get(n, "enabled"); /* it may stand behind the port */
 	c->http.enabled = enabled != NULL && value_truth(enabled);
 	config_group(l, k->group, &c->http, n);
+	if (enabled == NULL)
+		tell_of_tcp(l, n);
 	config_check_access(l, n);
 }
 

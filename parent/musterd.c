@@ -125,6 +125,12 @@ parse_options(int argc, char **argv)
 			quit(0);
 		}
 	}
+	if (optind < i) /* as pymanager does, but not without a word */
+		(void)fprintf(stderr, "musterd: %s: ignored%s%s%s\n",
+		    argv[optind],
+		    options['f'] == NULL ? " (did you mean -f " : "",
+		    options['f'] == NULL ? argv[optind] : "",
+		    options['f'] == NULL ? "?)" : "");
 	if (options['n'] != NULL)
 		options['d'] = options['x'] = NULL;
 	if (getpid() == 1) /* all others end with us */

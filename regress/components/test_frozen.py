@@ -170,11 +170,14 @@ def answered(m, deadline):
     return None
 
 
-@pytest.mark.timeout(120)
+STORM = int(os.environ.get("MUSTER_STORM", "100"))
+
+
+@pytest.mark.timeout(60 + STORM)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_storm(musterd, number):
     """MUSTER_STORM=1000 for as many as one likes."""
-    count = int(os.environ.get("MUSTER_STORM", "150"))
+    count = STORM
     choose = random.Random(count)
     m = musterd({**KEEP, "processes": {
         f"p{i}": harness.sh("while :; do echo x; sleep 0.05; done")

@@ -36,7 +36,7 @@ ACCEPTED = {
                 "http": {"x-c": 1, "enabled": False},
                 "processes": {"a": {**J, "x-d": {}, "options": {"x-e": 1}}}},
     "x- under processes": {"processes": {"x-a": "text", "x-b": J}},
-    "expand": {"expand": True, "http": {"port": "${NO:-5001}"},
+    "expand": {"expand": True, "http": {"enabled": True, "port": "${NO:-5001}"},
                "processes": {"a": {
                    "command": "echo ${HOME} ${NO:-x} $${HOME}",
                    "verify": {"tcp": "${NO:-81}", "timeout": "${NO:-1s}"},
@@ -46,7 +46,7 @@ ACCEPTED = {
                       "allow-origins": "http://a", "allow-users": [0, "root"],
                       "allow-groups": "root", "insecure": False}),
     "http port as text": top(http={"enabled": True, "port": "5001"}),
-    "http on IPv6": top(http={"address": "::1"}),
+    "http on IPv6": top(http={"enabled": True, "address": "::1"}),
     "keep-alive": top(keep_alive=True),
     "keep_alive": {"keep_alive": True, "processes": {}},
     "graceful-time, number": top(graceful_time=2.7),
@@ -523,6 +523,8 @@ WARNINGS = {
     "at the top": (top(graceful_tiem=1),
                    'graceful-tiem: unknown key (did you mean '
                    '"graceful-time"?)'),
+    "a port for nobody": (top(http={"port": 5001}), "http.port: has no "
+                          'effect: there is no "enabled: true" beside it'),
     "in http": (top(http={"prot": 1}), 'http.prot: unknown key (did you mean '
                 '"port"?)'),
     "in verify": (verify(exited=0, timeuot=1), 'verify.timeuot: unknown key '

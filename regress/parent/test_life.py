@@ -44,6 +44,10 @@ def test_no_file(tmp_path):
     assert r.stdout == "Cannot find file /nonexistent/x.json.\n"
     r = run(cwd=tmp_path)
     assert r.returncode == 1 and r.stdout.startswith("Cannot find file ")
+    assert not r.stderr
+    r = run("-n", "x.json", "y", cwd=tmp_path)
+    assert r.returncode == 1 and r.stdout.startswith("Cannot find file ")
+    assert r.stderr == "musterd: x.json: ignored (did you mean -f x.json?)\n"
 
 
 def test_unreadable_file(tmp_path):

@@ -698,6 +698,9 @@ def program():
         path.write_text("#!/bin/sh\nexec sleep 4000\n")
         path.chmod(0o755)
         m.start().wait_status()
+        # The shell has read it.
+        harness.wait_for("its exec", lambda: [p.name for p in m.jobs()]
+                         == ["sleep"])
         return m, path
 
     yield program_
