@@ -1,14 +1,14 @@
-/* libs: bsd */
+/* libs: bsd tls */
 /*
  * Asks an HTTP server for one path, again and again, over connections that
  * stay open.
  *
- *	httpload [-c CONNECTIONS] [-p PIPELINE] [-s SECONDS] PORT PATH
+ *	httpload [-t] [-c CONNECTIONS] [-p PIPELINE] [-s SECONDS] PORT PATH
  *
  * Each connection has PIPELINE requests on their way (default 1: the next
  * one goes out when the answer to the last is whole).  Prints "requests N
  * errors N seconds N": answers with status 200, other answers and lost
- * connections, and for how long it has asked.
+ * connections, and for how long it has asked.  -t: with TLS, whoever answers.
  */
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -17,6 +17,7 @@
 #include <netinet/tcp.h>
 
 #include <err.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,8 @@
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
 
+#include <tls.h>
+
 #define BUFFER 65536
 #define EVENTS 64
 #define MAX_PIPELINE 64
@@ -35,10 +38,12 @@
 
 struct connection {
 	int fd;
+	struct tls *tls;
 	size_t len;
 	char buf[BUFFER + 1];
 };
 
+static struct tls_config *config; /* NULL: no TLS */
 static struct sockaddr_in server;
 static char requests[MAX_PIPELINE * 512];
 static size_t request_len; /* of one */
@@ -58,11 +63,30 @@ seconds_now(void)
 static void
 ask(struct connection *c, unsigned int n)
 {
+	ssize_t sent;
 	size_t len;
 
 	len = n * request_len;
-	if (len > 0 && send(c->fd, requests, len, MSG_NOSIGNAL) != (ssize_t)len)
+	if (len == 0)
+		return;
+	if (c->tls != NULL)
+		sent = tls_write(c->tls, requests, len);
+	else
+		sent = send(c->fd, requests, len, MSG_NOSIGNAL);
+	if (sent != (ssize_t)len)
 		err(1, "send");
+}
+
+static void
+secure(struct connection *c)
+{
+	c->tls = tls_client();
+	if (c->tls == NULL || tls_configure(c->tls, config) == -1 ||
+	    tls_connect_socket(c->tls, c->fd, "localhost") == -1 ||
+	    tls_handshake(c->tls) == -1)
+		errx(1, "TLS: %s", tls_error(c->tls));
+	if (fcntl(c->fd, F_SETFL, O_NONBLOCK) == -1)
+		err(1, "fcntl");
 }
 
 static void
@@ -77,6 +101,8 @@ open_connection(struct connection *c, int ep)
 	    connect(c->fd, (struct sockaddr *)&server, sizeof(server)) == -1)
 		err(1, "connect");
 	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (config != NULL)
+		secure(c);
 	memset(&ev, 0, sizeof(ev));
 	ev.events = EPOLLIN;
 	ev.data.ptr = c;
@@ -117,9 +143,15 @@ take(struct connection *c, int ep)
 	size_t len;
 	ssize_t n;
 
-	n = read(c->fd, c->buf + c->len, BUFFER - c->len);
+	if (c->tls != NULL)
+		n = tls_read(c->tls, c->buf + c->len, BUFFER - c->len);
+	else
+		n = read(c->fd, c->buf + c->len, BUFFER - c->len);
+	if (c->tls != NULL && n == TLS_WANT_POLLIN)
+		return;
 	if (n <= 0) {
 		bad++;
+		tls_free(c->tls);
 		(void)close(c->fd);
 		open_connection(c, ep);
 		ask(c, 1);
@@ -171,8 +203,10 @@ load(unsigned int connections, unsigned int pipeline, double seconds)
 	}
 	(void)printf("requests %llu errors %llu seconds %.4f\n",
 	    (unsigned long long)good, (unsigned long long)bad, now - start);
-	for (i = 0; i < connections; i++)
+	for (i = 0; i < connections; i++) {
+		tls_free(all[i].tls);
 		(void)close(all[i].fd);
+	}
 	(void)close(ep);
 	free(all);
 }
@@ -187,6 +221,16 @@ number(const char *text, unsigned int max)
 	if (error != NULL)
 		errx(2, "%s: %s", text, error);
 	return (unsigned int)n;
+}
+
+static void
+want_tls(void)
+{
+	config = tls_config_new();
+	if (config == NULL)
+		errx(1, "TLS");
+	tls_config_insecure_noverifycert(config);
+	tls_config_insecure_noverifyname(config);
 }
 
 static void
@@ -213,7 +257,7 @@ main(int argc, char **argv)
 	int option;
 
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
-	while ((option = getopt(argc, argv, "c:p:s:")) != -1)
+	while ((option = getopt(argc, argv, "c:p:s:t")) != -1)
 		switch (option) {
 		case 'c':
 			connections = number(optarg, 1024);
@@ -224,13 +268,16 @@ main(int argc, char **argv)
 		case 's':
 			seconds = number(optarg, 3600);
 			break;
+		case 't':
+			want_tls();
+			break;
 		default:
 			optind = argc;
 			break;
 		}
 	if (argc - optind != 2)
 		errx(2,
-		    "usage: httpload [-c connections] [-p pipeline] "
+		    "usage: httpload [-t] [-c connections] [-p pipeline] "
 		    "[-s seconds] port path");
 	server.sin_family = AF_INET;
 	server.sin_port = htons((uint16_t)number(argv[optind], 65535));

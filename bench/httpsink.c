@@ -1,13 +1,13 @@
-/* libs: bsd */
+/* libs: bsd tls */
 /*
  * A server of HTTP for measurements: answers each request, whatever it is,
  * with the same few bytes, as fast as one thread can.
  *
- *	httpsink [-p PORT] [-s]
+ *	httpsink [-p PORT] [-s] [-t FILE]
  *
  * Listens on all addresses of the machine's loopback and beyond, prints its
  * port and runs until it is killed.  With -s it takes connections and never
- * answers.
+ * answers; with -t it speaks TLS, with the certificate and key in FILE.
  */
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -25,11 +25,33 @@
 
 #include <bsd/stdlib.h>
 
+#include <tls.h>
+
 #define EVENTS 256
+#define MAX_FD 4096 /* with TLS */
 
 static const char answer[] =
     "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n"
     "\r\nok\n";
+
+static struct tls *server; /* NULL: no TLS */
+static struct tls *connections[MAX_FD];
+
+static void
+secure(const char *file)
+{
+	struct tls_config *config;
+
+	config = tls_config_new();
+	server = tls_server();
+	if (config == NULL || server == NULL)
+		errx(1, "TLS");
+	if (tls_config_set_keypair_file(config, file, file) == -1)
+		errx(1, "%s: %s", file, tls_config_error(config));
+	if (tls_configure(server, config) == -1)
+		errx(1, "%s: %s", file, tls_error(server));
+	tls_config_free(config);
+}
 
 static int
 listen_on(uint16_t port)
@@ -76,8 +98,23 @@ accept_all(int ep, int listener)
 	int fd;
 
 	while ((fd = accept4(listener, (struct sockaddr *)&peer, &len,
-		    SOCK_CLOEXEC | SOCK_NONBLOCK)) != -1)
+		    SOCK_CLOEXEC | SOCK_NONBLOCK)) != -1) {
+		if (server != NULL &&
+		    (fd >= MAX_FD ||
+			tls_accept_socket(server, &connections[fd], fd) == -1))
+			errx(1, "%s", tls_error(server));
 		watch(ep, fd);
+	}
+}
+
+static void
+let_go(int fd)
+{
+	if (server != NULL) {
+		tls_free(connections[fd]);
+		connections[fd] = NULL;
+	}
+	(void)close(fd);
 }
 
 /* One read is one request: the clients that are measured send it so. */
@@ -87,13 +124,24 @@ serve(int fd, int silent)
 	char buf[16384];
 	ssize_t n;
 
-	n = read(fd, buf, sizeof(buf));
+	if (server != NULL)
+		n = tls_read(connections[fd], buf, sizeof(buf));
+	else
+		n = read(fd, buf, sizeof(buf));
+	if (server != NULL && n == TLS_WANT_POLLIN)
+		return;
 	if (n <= 0) {
-		(void)close(fd);
+		let_go(fd);
 		return;
 	}
-	if (!silent && send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL) == -1)
-		(void)close(fd);
+	if (silent)
+		return;
+	if (server != NULL)
+		n = tls_write(connections[fd], answer, sizeof(answer) - 1);
+	else
+		n = send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL);
+	if (n < 0)
+		let_go(fd);
 }
 
 static void
@@ -122,7 +170,7 @@ main(int argc, char **argv)
 	int n;
 
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
-	while ((option = getopt(argc, argv, "p:s")) != -1) {
+	while ((option = getopt(argc, argv, "p:st:")) != -1) {
 		switch (option) {
 		case 'p':
 			port = (uint16_t)strtonum(optarg, 0, 65535, &error);
@@ -132,8 +180,11 @@ main(int argc, char **argv)
 		case 's':
 			silent = 1;
 			break;
+		case 't':
+			secure(optarg);
+			break;
 		default:
-			errx(2, "usage: httpsink [-p port] [-s]");
+			errx(2, "usage: httpsink [-p port] [-s] [-t file]");
 		}
 	}
 	more_files();
