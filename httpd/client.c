@@ -58,6 +58,13 @@ watch(struct client *c)
 	(void)event_add(&c->read, &tv);
 }
 
+static void
+take_places(struct client *c, unsigned int places)
+{
+	places_taken += places - c->places;
+	c->places = (uint8_t)places;
+}
+
 /* It goes on when it has its turn, or has read what it was sent. */
 static void
 unwatch(struct client *c)
@@ -110,6 +117,7 @@ handshake_work(struct client *c)
 		return;
 	}
 	access_certificate(c);
+	take_places(c, TLS_PLACES);
 	c->state = CLIENT_READING;
 	c->head_deadline = 0;
 	c->debt = 0;
@@ -153,15 +161,13 @@ client_new(int fd, int unix_socket, const struct sockaddr *peer)
 	(void)evtimer_assign(&c->timer, base, timer_cb, c);
 	c->progress = now_ms();
 	TAILQ_INSERT_TAIL(&clients, c, entry);
-	c->places = 1;
-	places_taken++;
+	take_places(c, 1);
 	switch (transport_open(c)) {
 	case 0:
 		watch(c);
 		return c;
 	case 1:
-		c->places = TLS_PLACES;
-		places_taken += TLS_PLACES - 1;
+		take_places(c, HANDSHAKE_PLACES);
 		handshake_begin(c);
 		return c;
 	default:
@@ -183,7 +189,7 @@ void
 client_free(struct client *c)
 {
 	TAILQ_REMOVE(&clients, c, entry);
-	places_taken -= c->places;
+	take_places(c, 0);
 	manager_forget(c);
 	room_forget(c);
 	turn_forget(c);

@@ -19,6 +19,7 @@
 
 #define MAX_PLACES 480 /* of clients; descriptors left for all else: 32 */
 #define TLS_PLACES 4 /* that one of TLS takes, for its memory */
+#define HANDSHAKE_PLACES 6 /* and before that */
 #define HEAD_SECONDS 10 /* from its first byte to its last */
 #define IDLE_SECONDS 75 /* between requests */
 #define WRITE_SECONDS 30 /* without progress of the reader */
@@ -251,6 +252,8 @@ int room_make(const struct client *newcomer);
 /* So much is unread that who has sent so many bytes (SIZE_MAX: no request)
  * is not answered now: room_defer(). */
 int room_over(size_t asked);
+/* Half of what may be unread otherwise. */
+void room_is_small(void);
 /* How much may be unsent of one client before its next request waits. */
 size_t room_share(void);
 /* Its write event is made active when there is room again. */

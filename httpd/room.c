@@ -19,7 +19,6 @@
 
 #define MAX_UNREAD (2UL * 1024 * 1024) /* bytes, of all clients */
 #define PLENTY (512UL * 1024) /* less is unread: several answers at once */
-#define RESERVE (1024UL * 1024) /* for who asks one thing at a time */
 #define STALLED_MS 50 /* nothing was taken: no reader */
 #define BLOCKED_MS 10 /* the same, where others find no place */
 #define SILENT_MS 1000
@@ -31,6 +30,7 @@
 struct client_list clients = TAILQ_HEAD_INITIALIZER(clients);
 static struct client_list deferred = TAILQ_HEAD_INITIALIZER(deferred);
 static struct event look_timer;
+static size_t most = MAX_UNREAD;
 static size_t unread; /* bytes of output buffers */
 static int64_t told; /* second of the last word about it */
 
@@ -152,7 +152,14 @@ room_make(const struct client *newcomer)
 int
 room_over(size_t asked)
 {
-	return unread > MAX_UNREAD + (asked <= ONE_REQUEST ? RESERVE : 0);
+	/* Half as much on top for who asks one thing at a time. */
+	return unread > most + (asked <= ONE_REQUEST ? most / 2 : 0);
+}
+
+void
+room_is_small(void)
+{
+	most = MAX_UNREAD / 2;
 }
 
 size_t

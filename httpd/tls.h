@@ -43,4 +43,11 @@ struct x509_store_st *tls_files_authorities(const struct tls_files *);
 int tls_chain_is_valid(
     struct x509_store_st *, const uint8_t *chain, size_t len);
 
+/* ---- tls_memory.c ---------------------------------------------------- */
+
+/* Before anything else of OpenSSL. */
+void tls_memory_prepare(void);
+/* From now on, is the memory limited that OpenSSL takes for one message? */
+void tls_memory_limit(int on);
+
 #endif

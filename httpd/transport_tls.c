@@ -8,8 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/crypto.h>
-#include <openssl/ssl.h>
 #include <openssl/x509.h>
 
 #include "../common/imsg.h"
@@ -26,8 +24,6 @@
  * at again.
  */
 
-#define RECORD 4096 /* bytes, of those that are sent */
-
 /*
  * Callbacks of libtls reach from a connection to the server that has accepted
  * it: a server lives as long as its last connection.
@@ -42,33 +38,14 @@ struct tls_server {
 static struct tls_server *server; /* NULL: none yet, TCP is not served */
 static struct tls_files coming;
 
-/*
- * A connection would keep two buffers of 16 KiB each while nothing is in them,
- * and one while its peer does not read.  libtls has no word for that, nor does
- * it show its SSL; but OpenSSL tells of each new one
- * (CRYPTO_get_ex_new_index(3), SSL_CTX_set_mode(3)).
- */
-static void
-new_connection(void *ssl, void *value, CRYPTO_EX_DATA *data, int index,
-    long number, void *arg)
-{
-	(void)value;
-	(void)data;
-	(void)index;
-	(void)number;
-	(void)arg;
-	(void)SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
-	(void)SSL_set_max_send_fragment(ssl, RECORD);
-}
-
 void
 transport_prepare(void)
 {
+	tls_memory_prepare();
+	room_is_small(); /* connections take the rest */
 	/* Reads files, and makes what the sandbox forbids. */
 	if (tls_init() == -1)
 		fatalx("tls_init failed");
-	if (SSL_get_ex_new_index(0, NULL, new_connection, NULL, NULL) == -1)
-		fatalx("SSL_get_ex_new_index failed");
 }
 
 /* ---- certificates ----------------------------------------------------- */
@@ -198,7 +175,9 @@ transport_handshake(struct client *c)
 {
 	int n;
 
+	tls_memory_limit(1);
 	n = tls_handshake(c->tls);
+	tls_memory_limit(0);
 	if (n == 0) /* the server that it began with may be one of before */
 		return c->server == server || transport_is_valid(c) != -1 ? 0 :
 									    -1;
@@ -217,7 +196,9 @@ transport_read(struct client *c, void *buf, size_t size)
 
 	if (c->tls == NULL)
 		return recv(c->fd, buf, size, 0);
+	tls_memory_limit(1);
 	n = tls_read(c->tls, buf, size);
+	tls_memory_limit(0);
 	if (n == TLS_WANT_POLLIN || n == TLS_WANT_POLLOUT) {
 		errno = EAGAIN;
 		return -1;

@@ -566,18 +566,22 @@ def test_broken_off_in_the_middle(start, ca):
 
 
 READER = """
-import socket, ssl, sys
-port, ca, count, data = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), \
-    bytes.fromhex(sys.argv[4])
+import os, socket, ssl, sys
+port, ca, count = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+data = bytes.fromhex(sys.stdin.readline())
 context = ssl.create_default_context(cafile=ca)
 held = []
 for _ in range(count):
     s = socket.create_connection(("127.0.0.1", port))
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     try:
-        s = context.wrap_socket(s, server_hostname="localhost")
+        if data[:2] != b"\\x16\\x03":
+            s = context.wrap_socket(s, server_hostname="localhost")
         s.settimeout(0.05)
         s.sendall(data)
+        if len(sys.argv) > 4:   # half of a record
+            with socket.socket(fileno=os.dup(s.fileno())) as raw:
+                raw.send(b"\\x17\\x03\\x03\\x40\\x00" + bytes(9000))
     except OSError:
         pass
     held.append(s)
@@ -586,19 +590,29 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("what", ["silent", "half a head", "not read"])
+# A ClientHello that says it is of 128 KiB, and the first of them.
+LONG = b"\x16\x03\x01\x40\x00\x01\x02\x00\x00" + bytes(16380)
+LONG += (b"\x16\x03\x01\x40\x00" + bytes(16384)) * 6
+
+
+@pytest.mark.parametrize("what", ["silent", "half a head", "not read",
+                                  "half a record", "says it is long", "is long"])
 def test_memory_of_many(start, ca, what):
     """More of them than have room, beside one of the Unix socket."""
     line = b"GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n"
-    data = {"silent": b"", "half a head": line + b"A: " + b"a" * 8000,
-            "not read": (line + b"\r\n") * 100}[what]
+    head = line + b"A: " + b"a" * 8000
+    data = {"silent": b"", "half a head": head, "half a record": head,
+            "not read": (line + b"\r\n") * 100,
+            "says it is long": LONG[:9], "is long": LONG}[what]
     m = start()
     before = workers(m)
     peak = 0
     with subprocess.Popen(
             [PYTHON, "-c", READER, str(m.port), str(ca.cert), "900",
-             data.hex()], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE) as reader:
+             *["half"] * (what == "half a record")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+        reader.stdin.write(data.hex().encode() + b"\n")
+        reader.stdin.flush()
         while not select.select([reader.stdout], [], [], 0.02)[0]:
             assert m.get("/status", over="unix").status == 200
             peak = max([peak, *map(harness.anonymous, before)])
@@ -608,4 +622,22 @@ def test_memory_of_many(start, ca, what):
     print(f"memory of a worker: {peak >> 10} KiB")
     if not harness.SAN:
         assert 1 << 20 < peak < 8 << 20
+    assert workers(m) == before
+
+
+def test_a_long_chain(start, ca, alice, tmp_path):
+    """As long as any that is meant, and longer."""
+    cert = alice[0].read_bytes()
+    m = start({**settings(ca.issue("chains")), "client-ca": str(ca.cert),
+               "client": "required"})
+    before = workers(m)
+    for size, good in ((12 << 10, True), (60 << 10, False)):
+        chain = tmp_path / "chain.pem"
+        # In PEM it is a third longer.
+        chain.write_bytes(cert * (size * 4 // 3 // len(cert)))
+        if good:
+            assert ask(m, context(ca, (chain, alice[1])))[0] == 200
+        else:
+            with pytest.raises(OSError):
+                ask(m, context(ca, (chain, alice[1])))
     assert workers(m) == before
