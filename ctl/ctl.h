@@ -214,9 +214,6 @@ int duration(const char *text, double *seconds);
 int rfc3339(const char *text, double *seconds);
 /* A word for a shell; to be freed. */
 char *shell_quote(const char *word);
-/* The word that was meant: Damerau-Levenshtein distance at most 2, and at
- * most a third of the word; or NULL. */
-const char *nearest(const char *word, const char *const *words, size_t n);
 
 /* ---- say.c: messages and the terminal ------------------------------------ */
 

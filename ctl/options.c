@@ -5,6 +5,7 @@
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
 
+#include "../common/suggest.h"
 #include "ctl.h"
 
 /*
@@ -450,7 +451,7 @@ unknown_option(const struct verb *v, const char *name, size_t len)
 	for (o = option_table; o->name != NULL && n < 32; o++)
 		if (o->verbs == 0 || (v != NULL && option_fits(o, v)))
 			names[n++] = o->name;
-	meant = nearest(word, names, n);
+	meant = suggest(word, names, n);
 	if (meant != NULL)
 		complain(
 		    "unknown option --%s (did you mean --%s?)", word, meant);
@@ -542,7 +543,7 @@ verb_unknown(const char *name)
 	for (v = verbs; v->name != NULL && i < 32; v++)
 		if (!v->hidden)
 			names[i++] = v->name;
-	meant = nearest(name, names, i);
+	meant = suggest(name, names, i);
 	if (meant != NULL)
 		complain("unknown verb %s (did you mean \"%s\"?)", name, meant);
 	else

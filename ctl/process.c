@@ -9,6 +9,7 @@
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
 
+#include "../common/suggest.h"
 #include "ctl.h"
 
 /* Processes as /v1 tells of them (API.md §2), and the names that mean them. */
@@ -339,7 +340,7 @@ complain_unknown(const struct processes *all, const char *name)
 	labels = xreallocarray(NULL, all->n + 1, sizeof(*labels));
 	for (i = 0; i < all->n; i++)
 		labels[i] = all->list[i].label;
-	meant = nearest(name, labels, all->n);
+	meant = suggest(name, labels, all->n);
 	if (meant != NULL)
 		complain(
 		    "%s: no such process (did you mean \"%s\"?)", name, meant);

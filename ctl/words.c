@@ -5,13 +5,12 @@
 
 #include "ctl.h"
 
-/* Times, words for shells, and words that were meant. */
+/* Times, and words for shells. */
 
 #define MINUTE 60LL
 #define HOUR 3600LL
 #define DAY 86400LL
 #define YEAR (366.0 * 86400.0)
-#define MAX_WORD 64
 
 const char *
 age(double seconds, char buf[AGE_SIZE])
@@ -132,66 +131,4 @@ shell_quote(const char *word)
 	*q++ = '\'';
 	*q = '\0';
 	return out;
-}
-
-static size_t
-least(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
-
-/* Damerau-Levenshtein distance (restricted edit distance). */
-static size_t
-distance(const char *a, const char *b)
-{
-	size_t rows[3][MAX_WORD + 1];
-	size_t *one;
-	size_t *row;
-	size_t *two;
-	size_t i;
-	size_t j;
-	size_t la;
-	size_t lb;
-
-	la = strlen(a);
-	lb = strlen(b);
-	if (la > MAX_WORD || lb > MAX_WORD)
-		return MAX_WORD;
-	for (j = 0; j <= lb; j++)
-		rows[0][j] = j;
-	for (i = 1; i <= la; i++) {
-		row = rows[i % 3];
-		one = rows[(i + 2) % 3];
-		two = rows[(i + 1) % 3];
-		row[0] = i;
-		for (j = 1; j <= lb; j++) {
-			row[j] = least(one[j], row[j - 1]) + 1;
-			row[j] =
-			    least(row[j], one[j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] &&
-			    a[i - 2] == b[j - 1])
-				row[j] = least(row[j], two[j - 2] + 1);
-		}
-	}
-	return rows[la % 3][lb];
-}
-
-const char *
-nearest(const char *word, const char *const *words, size_t n)
-{
-	const char *best;
-	size_t bound;
-	size_t d;
-	size_t i;
-
-	best = NULL;
-	bound = least(2, strlen(word) / 3) + 1;
-	for (i = 0; i < n; i++) {
-		d = distance(word, words[i]);
-		if (d < bound) {
-			bound = d;
-			best = words[i];
-		}
-	}
-	return best;
 }

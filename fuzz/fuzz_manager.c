@@ -12,7 +12,7 @@
  * manager/suggest.c manager/tail.c manager/verify.c manager/world.c
  * common/channel.c common/document.c common/document_json.c
  * common/document_yaml.c common/imsg.c common/bucket.c common/imsg_buffer.c
- * common/wire.c */
+ * common/suggest.c common/wire.c */
 /* libs: event_core bsd yaml jansson */
 /* covers: manager/manager.c */
 /*

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../common/message.h"
+#include "../common/suggest.h"
 #include "config_table.h"
 
 /*

@@ -6,6 +6,7 @@
 
 #include "../common/message.h"
 #include "../common/spec.h"
+#include "../common/suggest.h"
 #include "config_table.h"
 #include "snapshot.h"
 

@@ -350,8 +350,7 @@ void config_check_jobs(struct loader *);
 
 /* ---- suggest.c ------------------------------------------------------ */
 
-/* The name of the list that was probably meant, or NULL. */
-const char *suggest(const char *word, const char *const *names, size_t n);
+/* The key that a wrong one was meant to be; NULL: none comes near. */
 const char *suggest_key(const char *word, const struct key_group *);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "../common/message.h"
 #include "../common/spec.h"
+#include "../common/suggest.h"
 #include "config_table.h"
 #include "snapshot.h"
 

@@ -4,7 +4,7 @@
  * manager/config_top.c manager/config_url.c manager/config_value.c
  * manager/config_verifier.c manager/config_verify.c manager/config_words.c
  * manager/snapshot.c manager/suggest.c common/document.c common/document_json.c
- * common/document_yaml.c common/wire.c */
+ * common/document_yaml.c common/suggest.c common/wire.c */
 /* libs: yaml jansson bsd */
 
 /*

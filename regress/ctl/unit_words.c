@@ -115,33 +115,6 @@ quote_test(void **state)
 	quote("~", "'~'");
 }
 
-static void
-nearest_test(void **state)
-{
-	static const char *const words[] = {
-	    "status", "restart", "logs", "wait", "shutdown", "web"};
-	char large[200];
-	size_t n;
-
-	(void)state;
-	n = sizeof(words) / sizeof(*words);
-	assert_string_equal(nearest("statsu", words, n), "status");
-	assert_string_equal(nearest("restrat", words, n), "restart");
-	assert_string_equal(nearest("sttus", words, n), "status");
-	assert_string_equal(nearest("statuss", words, n), "status");
-	assert_string_equal(nearest("shtudwon", words, n), "shutdown");
-	assert_string_equal(nearest("wed", words, n), "web");
-	/* A third of the word may be wrong, and two letters at most. */
-	assert_null(nearest("we", words, n));
-	assert_null(nearest("wxy", words, n));
-	assert_null(nearest("stxxxx", words, n));
-	assert_null(nearest("shutxxxn", words, n));
-	assert_null(nearest("", words, n));
-	memset(large, 'a', sizeof(large) - 1);
-	large[sizeof(large) - 1] = '\0';
-	assert_null(nearest(large, words, n));
-}
-
 int
 main(void)
 {
@@ -151,7 +124,6 @@ main(void)
 	    cmocka_unit_test(duration_test),
 	    cmocka_unit_test(rfc3339_test),
 	    cmocka_unit_test(quote_test),
-	    cmocka_unit_test(nearest_test),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
