@@ -90,7 +90,10 @@ static const struct key http_keys[] = {
 	.about = "Listen on a foreign address without protection."},
     {.name = NULL},
 };
-const struct key_group group_http = {"http", http_keys, NULL};
+/* As tell_of_tcp() has it. */
+const struct key_group group_http = {"http", http_keys,
+    "{\"dependentRequired\":{\"address\":[\"enabled\"],"
+    "\"port\":[\"enabled\"],\"tls\":[\"enabled\"]}}"};
 
 /* Its value is checked when it is used: pymanager warns only. */
 static const struct key module_keys[] = {
