@@ -205,7 +205,7 @@ invariants(void)
 	}
 	check(n == replica_count() && replica_find(0, &p) == -1);
 	check(!replica.complete || replica.directory != NULL);
-	check(places_taken <= MAX_PLACES);
+	check(nclients <= MAX_CLIENTS);
 }
 
 void

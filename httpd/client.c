@@ -24,10 +24,11 @@
 #define KEEP_OUTPUT 2048 /* buffers up to this size are kept */
 #define MAX_ANSWER (4UL * 1024 * 1024) /* unsent, and more is to be written */
 
-unsigned int places_taken;
+unsigned int nclients;
 
 static char shared[READ_SIZE]; /* what is parsed now */
 
+static int keep(struct client *, const char *, size_t);
 static void read_cb(int, short, void *);
 static void write_cb(int, short, void *);
 static void timer_cb(int, short, void *);
@@ -56,13 +57,6 @@ watch(struct client *c)
 	}
 	c->unwatched = 0;
 	(void)event_add(&c->read, &tv);
-}
-
-static void
-take_places(struct client *c, unsigned int places)
-{
-	places_taken += places - c->places;
-	c->places = (uint8_t)places;
 }
 
 /* It goes on when it has its turn, or has read what it was sent. */
@@ -114,10 +108,10 @@ handshake_work(struct client *c)
 	if (n != 0) {
 		c->shaken = 1;
 		handshake_watch(c, n == 1 ? EV_READ : EV_WRITE);
+		(void)room_find(c);
 		return;
 	}
 	access_certificate(c);
-	take_places(c, TLS_PLACES);
 	c->state = CLIENT_READING;
 	c->head_deadline = 0;
 	c->debt = 0;
@@ -161,13 +155,12 @@ client_new(int fd, int unix_socket, const struct sockaddr *peer)
 	(void)evtimer_assign(&c->timer, base, timer_cb, c);
 	c->progress = now_ms();
 	TAILQ_INSERT_TAIL(&clients, c, entry);
-	take_places(c, 1);
+	nclients++;
 	switch (transport_open(c)) {
 	case 0:
 		watch(c);
 		return c;
 	case 1:
-		take_places(c, HANDSHAKE_PLACES);
 		handshake_begin(c);
 		return c;
 	default:
@@ -189,7 +182,7 @@ void
 client_free(struct client *c)
 {
 	TAILQ_REMOVE(&clients, c, entry);
-	take_places(c, 0);
+	nclients--;
 	manager_forget(c);
 	room_forget(c);
 	turn_forget(c);
@@ -200,7 +193,7 @@ client_free(struct client *c)
 	(void)event_del(&c->timer);
 	transport_free(c);
 	(void)close(c->fd);
-	free(c->in);
+	(void)keep(c, NULL, 0);
 	output_free(c);
 	free(c);
 	listen_resume();
@@ -416,14 +409,17 @@ got_head(struct client *c, const char *buf)
 static int
 keep(struct client *c, const char *rest, size_t len)
 {
+	room_holds(c->in_len, len);
 	free(c->in);
 	c->in = NULL;
 	c->in_len = 0;
 	if (len == 0)
 		return 0;
 	c->in = malloc(len);
-	if (c->in == NULL)
+	if (c->in == NULL) {
+		room_holds(len, 0);
 		return -1;
+	}
 	memcpy(c->in, rest, len);
 	c->in_len = len;
 	return 0;
@@ -531,6 +527,7 @@ client_read(struct client *c)
 		memcpy(shared, c->in, c->in_len);
 	if (client_process(c, c->in_len + (size_t)n) == -1)
 		return -1;
+	(void)room_find(c);
 	return (size_t)n == room;
 }
 

@@ -17,15 +17,13 @@
 #include "json.h"
 #include "principal.h"
 
-#define MAX_PLACES 480 /* of clients; descriptors left for all else: 32 */
-#define TLS_PLACES 4 /* that one of TLS takes, for its memory */
-#define HANDSHAKE_PLACES 6 /* and before that */
+#define MAX_CLIENTS 480 /* descriptors left for all else: 32 */
 #define HEAD_SECONDS 10 /* from its first byte to its last */
 #define IDLE_SECONDS 75 /* between requests */
 #define WRITE_SECONDS 30 /* without progress of the reader */
 #define MAX_OUTPUT 16384 /* unsent: its next request waits */
 #define MIN_OUTPUT 3584 /* the same, when many do not read */
-#define MAX_STREAM_PLACES 400 /* readers of output; others find room, too */
+#define MAX_STREAMS 400 /* readers of output; others find room, too */
 #define COMMENT_SECONDS 15 /* of silence on a stream */
 #define MAX_WAIT 600 /* seconds of ?wait= */
 
@@ -150,7 +148,6 @@ struct client {
 	int fd;
 	uint8_t state; /* enum client_state */
 	uint8_t unix_socket;
-	uint8_t places; /* of MAX_PLACES */
 	uint8_t allowed; /* enum access_role of the peer's user */
 	uint8_t role; /* enum access_role of the request */
 	uint8_t is_certified; /* `certificate` is the hash of one */
@@ -225,7 +222,7 @@ int client_work(struct client *);
 /* Ends it, whatever it does, when the loop comes to it. */
 void client_end(struct client *);
 int64_t now_seconds(void);
-extern unsigned int places_taken;
+extern unsigned int nclients;
 
 /* ---- turn.c: who is served when --------------------------------------- */
 
@@ -249,6 +246,10 @@ void room_touch(struct client *);
 /* Closes the connection that is missed least, not that of the newcomer
  * (or NULL).  -1: all are busy. */
 int room_make(const struct client *newcomer);
+/* As often as connections and what they hold are too many.  -1: they are. */
+int room_find(const struct client *newcomer);
+/* What has come, and waits to be parsed, has another size. */
+void room_holds(size_t before, size_t after);
 /* So much is unread that who has sent so many bytes (SIZE_MAX: no request)
  * is not answered now: room_defer(). */
 int room_over(size_t asked);

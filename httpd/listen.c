@@ -86,9 +86,7 @@ accept_cb(int fd, short ev, void *arg)
 		}
 		c = client_new(
 		    client, l->kind == LISTENER_UNIX, (struct sockaddr *)&peer);
-		while (places_taken > MAX_PLACES && room_make(c) == 0)
-			;
-		if (places_taken > MAX_PLACES) {
+		if (room_find(c) == -1) {
 			pause_all(BUSY_MS);
 			break;
 		}
@@ -143,7 +141,7 @@ listen_start(void)
 void
 listen_resume(void)
 {
-	if (paused && places_taken < MAX_PLACES - MAX_PLACES / 16) {
+	if (paused && nclients < MAX_CLIENTS - MAX_CLIENTS / 16) {
 		(void)event_del(&pause_timer);
 		pause_cb(-1, 0, NULL);
 	}

@@ -5,6 +5,7 @@
 
 #include "../common/log.h"
 #include "httpd.h"
+#include "transport.h"
 
 /*
  * Who has to go, and who has to wait, when there is no room for all.
@@ -17,6 +18,7 @@
  * which readers that take nothing are cut off.
  */
 
+#define MAX_HELD (3UL * 1024 * 1024) /* bytes, for who is not done */
 #define MAX_UNREAD (2UL * 1024 * 1024) /* bytes, of all clients */
 #define PLENTY (512UL * 1024) /* less is unread: several answers at once */
 #define STALLED_MS 50 /* nothing was taken: no reader */
@@ -30,6 +32,7 @@
 struct client_list clients = TAILQ_HEAD_INITIALIZER(clients);
 static struct client_list deferred = TAILQ_HEAD_INITIALIZER(deferred);
 static struct event look_timer;
+static size_t held; /* bytes that have come and are not parsed */
 static size_t most = MAX_UNREAD;
 static size_t unread; /* bytes of output buffers */
 static int64_t told; /* second of the last word about it */
@@ -89,6 +92,18 @@ kind_of(const struct client *c, int64_t now)
 	return c->progress < now - SILENT_MS ? SILENT : PAUSING;
 }
 
+static int
+is_too_much(void)
+{
+	return held + transport_memory() > MAX_HELD;
+}
+
+static int
+holds_nothing(const struct client *c)
+{
+	return c->tls == NULL && c->in == NULL;
+}
+
 static struct client *
 missed_least(const struct client *newcomer)
 {
@@ -97,11 +112,15 @@ missed_least(const struct client *newcomer)
 	unsigned int peeks;
 	enum kind kind;
 	int64_t now;
+	int much;
 
 	peeks = 0;
+	much = nclients <= MAX_CLIENTS && is_too_much();
 	now = now_ms();
 	TAILQ_FOREACH (c, &clients, entry) {
-		kind = c == newcomer ? KINDS : kind_of(c, now);
+		kind = c == newcomer || (much && holds_nothing(c)) ?
+		    KINDS :
+		    kind_of(c, now);
 		if (kind == KINDS || first[kind] != NULL)
 			continue;
 		/* What it has just said may not have been read yet. */
@@ -145,6 +164,21 @@ room_make(const struct client *newcomer)
 	     "closed");
 	client_free(c);
 	return 0;
+}
+
+int
+room_find(const struct client *newcomer)
+{
+	while (nclients > MAX_CLIENTS || is_too_much())
+		if (room_make(newcomer) == -1)
+			return -1;
+	return 0;
+}
+
+void
+room_holds(size_t before, size_t after)
+{
+	held = held - before + after;
 }
 
 /* ---- memory ----------------------------------------------------------- */

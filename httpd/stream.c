@@ -36,7 +36,7 @@ struct stream {
 };
 
 static TAILQ_HEAD(, stream) streams = TAILQ_HEAD_INITIALIZER(streams);
-static unsigned int stream_places;
+static unsigned int nstreams;
 static uint32_t last_id;
 static struct json line;
 
@@ -81,7 +81,7 @@ stream_free(struct stream *s)
 		(void)channel_send(
 		    relay_channel, IMSG_STREAM_READ_CANCEL, s->id, -1, NULL, 0);
 	TAILQ_REMOVE(&streams, s, entry);
-	stream_places -= s->client->places;
+	nstreams--;
 	free(s);
 }
 
@@ -435,7 +435,7 @@ api_v1_stream(struct request *q)
 		    "the process has no such stream");
 		return;
 	}
-	s = stream_places < MAX_STREAM_PLACES ? calloc(1, sizeof(*s)) : NULL;
+	s = nstreams < MAX_STREAMS ? calloc(1, sizeof(*s)) : NULL;
 	if (s == NULL) {
 		respond_problem(q->client, 503, "too-many-readers",
 		    "there is no room for another reader");
@@ -445,7 +445,7 @@ api_v1_stream(struct request *q)
 	s->process = id;
 	s->number = (uint8_t)number;
 	TAILQ_INSERT_TAIL(&streams, s, entry);
-	stream_places += s->client->places;
+	nstreams++;
 	if (begin(q, s) == -1) {
 		stream_free(s);
 		return;

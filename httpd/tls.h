@@ -49,5 +49,12 @@ int tls_chain_is_valid(
 void tls_memory_prepare(void);
 /* From now on, is the memory limited that OpenSSL takes for one message? */
 void tls_memory_limit(int on);
+/*
+ * Is what it takes and gives back from now on that of connections (first: no)?
+ * Returns what was so before.
+ */
+int tls_memory_for(int connections);
+/* Bytes that connections have. */
+size_t tls_memory_used(void);
 
 #endif

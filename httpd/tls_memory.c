@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -20,24 +21,39 @@
 #define PIECE (24UL * 1024)
 
 static size_t most = SIZE_MAX;
+static int64_t used[2]; /* by connections, by all else */
+static int whose = 1;
 
 static void *
 piece_new(size_t size, const char *file, int line)
 {
+	void *p;
+
 	(void)file;
 	(void)line;
-	return size > most ? NULL : malloc(size);
+	p = size > most ? NULL : malloc(size);
+	used[whose] += (int64_t)malloc_usable_size(p);
+	return p;
 }
 
 static void *
 piece_resize(void *p, size_t size, const char *file, int line)
 {
+	int64_t before;
+	void *fresh;
+
 	(void)file;
 	(void)line;
-	if (size > 0)
-		return size > most ? NULL : realloc(p, size);
-	free(p);
-	return NULL;
+	before = (int64_t)malloc_usable_size(p);
+	if (size == 0) {
+		free(p);
+		used[whose] -= before;
+		return NULL;
+	}
+	fresh = size > most ? NULL : realloc(p, size);
+	if (fresh != NULL)
+		used[whose] += (int64_t)malloc_usable_size(fresh) - before;
+	return fresh;
 }
 
 static void
@@ -45,6 +61,7 @@ piece_free(void *p, const char *file, int line)
 {
 	(void)file;
 	(void)line;
+	used[whose] -= (int64_t)malloc_usable_size(p);
 	free(p);
 }
 
@@ -80,4 +97,20 @@ void
 tls_memory_limit(int on)
 {
 	most = on ? PIECE : SIZE_MAX;
+}
+
+int
+tls_memory_for(int connections)
+{
+	int before;
+
+	before = !whose;
+	whose = !connections;
+	return before;
+}
+
+size_t
+tls_memory_used(void)
+{
+	return used[0] > 0 ? (size_t)used[0] : 0;
 }

@@ -15,6 +15,8 @@ struct imsg;
  * a program that links libtls takes much more memory.
  */
 
+/* Bytes that all connections take here. */
+size_t transport_memory(void);
 /* Before the sandbox. */
 void transport_prepare(void);
 /*

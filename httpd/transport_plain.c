@@ -7,6 +7,12 @@
 
 /* Bytes as they are: the worker of a configuration without TLS. */
 
+size_t
+transport_memory(void)
+{
+	return 0;
+}
+
 void
 transport_prepare(void)
 {

@@ -38,6 +38,12 @@ struct tls_server {
 static struct tls_server *server; /* NULL: none yet, TCP is not served */
 static struct tls_files coming;
 
+size_t
+transport_memory(void)
+{
+	return tls_memory_used();
+}
+
 void
 transport_prepare(void)
 {
@@ -46,6 +52,7 @@ transport_prepare(void)
 	/* Reads files, and makes what the sandbox forbids. */
 	if (tls_init() == -1)
 		fatalx("tls_init failed");
+	(void)tls_memory_for(1);
 }
 
 /* ---- certificates ----------------------------------------------------- */
@@ -88,11 +95,15 @@ verdict(uint8_t blame, const char *why)
 static void
 server_release(struct tls_server *s)
 {
+	int before;
+
 	if (s == NULL || --s->users > 0)
 		return;
+	before = tls_memory_for(0);
 	tls_free(s->tls);
 	X509_STORE_free(s->authorities);
 	free(s);
+	(void)tls_memory_for(before);
 }
 
 static int
@@ -151,8 +162,14 @@ got_all(struct imsg *imsg)
 int
 transport_message(struct imsg *imsg)
 {
-	return imsg_get_type(imsg) == IMSG_TLS_FILE ? got_file(imsg) :
-						      got_all(imsg);
+	int before;
+	int n;
+
+	before = tls_memory_for(0);
+	n = imsg_get_type(imsg) == IMSG_TLS_FILE ? got_file(imsg) :
+						   got_all(imsg);
+	(void)tls_memory_for(before);
+	return n;
 }
 
 /* ---- connections ------------------------------------------------------ */
