@@ -17,6 +17,7 @@
 #include <netinet/tcp.h>
 
 #include <err.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +43,7 @@ secure(const char *file)
 {
 	struct tls_config *config;
 
+	(void)signal(SIGPIPE, SIG_IGN);
 	config = tls_config_new();
 	server = tls_server();
 	if (config == NULL || server == NULL)
