@@ -44,6 +44,16 @@ now_seconds(void)
 
 /* ---- life ----------------------------------------------------------- */
 
+/* Who cannot be waited for has no time left. */
+static void
+add(struct event *ev, const struct timeval *tv)
+{
+	if (event_add(ev, tv) == 0)
+		return;
+	log_warn("a connection is given up");
+	event_active(ev, EV_TIMEOUT, 1);
+}
+
 static void
 watch(struct client *c)
 {
@@ -55,7 +65,7 @@ watch(struct client *c)
 		tv.tv_sec = left > 0 ? left : 1;
 	}
 	c->unwatched = 0;
-	(void)event_add(&c->read, &tv);
+	add(&c->read, &tv);
 }
 
 static void
@@ -87,7 +97,7 @@ handshake_watch(struct client *c, short what)
 	}
 	(void)event_del(&c->read);
 	(void)event_assign(&c->read, base, c->fd, what, handshake_cb, c);
-	(void)event_add(&c->read, &tv);
+	add(&c->read, &tv);
 }
 
 /* All of it within the time of a head. */
@@ -335,7 +345,7 @@ client_flush(struct client *c)
 		return;
 	}
 	c->writing = 1;
-	(void)event_add(&c->write, &tv);
+	add(&c->write, &tv);
 }
 
 static void
