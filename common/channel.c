@@ -39,6 +39,7 @@ struct channel {
 	unsigned int armed : 1; /* turn_event is active */
 	unsigned int blocked : 1; /* turn_event waits for EV_WRITE */
 	unsigned int broken : 1; /* writing has failed, reading goes on */
+	unsigned int starved : 1; /* ... for want of memory */
 	unsigned int told : 1; /* lost() was called */
 	unsigned int reading : 1;
 	unsigned int paused : 1;
@@ -233,6 +234,7 @@ transmit(struct channel *c)
 
 		if (imsgbuf_write(&c->out) == -1) {
 			c->broken = 1;
+			c->starved = errno == ENOMEM;
 			imsgbuf_clear(&c->out);
 			break;
 		}
@@ -275,7 +277,7 @@ read_last(struct channel *c)
 		if (left.messages == TURN_MESSAGES)
 			break;
 	}
-	fail(c, channel_gone);
+	fail(c, c->starved ? no_memory : channel_gone);
 }
 
 static void

@@ -26,8 +26,13 @@ void
 access_prepare(void)
 {
 	diag = diag_open();
-	if (diag == -1)
-		log_warn("sock_diag: peers on TCP stay unknown");
+	if (diag != -1)
+		return;
+	/* A shortage passes: another worker may know them. */
+	if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+	    errno == ENOBUFS)
+		fatal("sock_diag");
+	log_warn("sock_diag: peers on TCP stay unknown");
 }
 
 static int

@@ -45,6 +45,16 @@ now_seconds(void)
 
 /* ---- life ----------------------------------------------------------- */
 
+/* Who cannot be waited for has no time left. */
+static void
+add(struct event *ev, const struct timeval *tv)
+{
+	if (event_add(ev, tv) == 0)
+		return;
+	log_warn("a connection is given up");
+	event_active(ev, EV_TIMEOUT, 1);
+}
+
 static void
 watch(struct client *c)
 {
@@ -56,7 +66,7 @@ watch(struct client *c)
 		tv.tv_sec = left > 0 ? left : 1;
 	}
 	c->unwatched = 0;
-	(void)event_add(&c->read, &tv);
+	add(&c->read, &tv);
 }
 
 /* It goes on when it has its turn, or has read what it was sent. */
@@ -81,7 +91,7 @@ handshake_watch(struct client *c, short what)
 	}
 	(void)event_del(&c->read);
 	(void)event_assign(&c->read, base, c->fd, what, handshake_cb, c);
-	(void)event_add(&c->read, &tv);
+	add(&c->read, &tv);
 }
 
 /* All of it within the time of a head. */
@@ -328,7 +338,7 @@ client_flush(struct client *c)
 		return;
 	}
 	c->writing = 1;
-	(void)event_add(&c->write, &tv);
+	add(&c->write, &tv);
 }
 
 static void

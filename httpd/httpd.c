@@ -288,6 +288,8 @@ got_peer(struct imsg *imsg)
 		channel_free(relay_channel);
 		relay_channel =
 		    channel_new(base, fd, 0, stream_message, relay_lost, NULL);
+		if (relay_channel == NULL)
+			fatal("no channel to the relay");
 		stream_resume();
 		return 0;
 	}
@@ -295,8 +297,9 @@ got_peer(struct imsg *imsg)
 		manager_forgotten(manager_channel);
 	manager_channel =
 	    channel_new(base, fd, 0, manager_message, manager_lost, NULL);
-	if (manager_channel != NULL)
-		manager_came(number != 0);
+	if (manager_channel == NULL)
+		fatal("no channel to the manager");
+	manager_came(number != 0);
 	return 0;
 }
 

@@ -94,6 +94,14 @@ accept_cb(int fd, short ev, void *arg)
 	turn_pass();
 }
 
+/* Who cannot listen is of no use, and is replaced. */
+static void
+listen_to(struct listener *l)
+{
+	if (event_add(&l->event, NULL) == -1)
+		fatal("listener");
+}
+
 int
 listen_message(struct imsg *imsg)
 {
@@ -122,7 +130,7 @@ listen_message(struct imsg *imsg)
 	(void)event_assign(
 	    &l->event, base, fd, EV_READ | EV_PERSIST, accept_cb, l);
 	if (replica.complete && !paused)
-		(void)event_add(&l->event, NULL);
+		listen_to(l);
 	return 0;
 }
 
@@ -135,7 +143,7 @@ listen_start(void)
 		return;
 	started = 1;
 	for (i = 0; i < nlisteners; i++)
-		(void)event_add(&listeners[i].event, NULL);
+		listen_to(&listeners[i]);
 }
 
 void

@@ -599,6 +599,19 @@ check_mode(struct loader *l)
 		    "the file is writable by everyone");
 }
 
+/* The file itself; NULL and a problem. */
+static struct doc *
+parse_file(struct loader *l, const struct snapshot *s)
+{
+	if (s->error == 0)
+		return config_parse(l, s->path, s->bytes, s->len);
+	problem_add(l->report, ERROR, EXIT_SYNTAX, s->path, 0, 0,
+	    s->error == EINVAL    ? "not a regular file" :
+		s->error == EPERM ? "others than its owner may write to it" :
+				    strerrordesc_np(s->error));
+	return NULL;
+}
+
 static void
 load_document(struct loader *l, const struct doc_node *root)
 {
@@ -678,7 +691,7 @@ config_load(const struct snapshot *s, int strict, config_file_fn read_file,
 	l.config->http.at.file = s->path;
 	l.config->http.port_at.file = s->path;
 	check_mode(&l);
-	doc = config_parse(&l, s->path, s->bytes, s->len);
+	doc = parse_file(&l, s);
 	if (doc != NULL) {
 		load_document(&l, doc->root);
 		if (report->errors == 0)

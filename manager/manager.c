@@ -378,6 +378,7 @@ worker_lost(struct channel *c, const char *why, void *arg)
 	channel_free(c);
 }
 
+/* Nobody is introduced twice: who cannot listen to a peer is replaced. */
 static int
 got_peer(struct imsg *imsg)
 {
@@ -399,13 +400,16 @@ got_peer(struct imsg *imsg)
 		channel_free(mgr.relay);
 		mgr.relay = channel_new(
 		    mgr.base, fd, 0, relay_message, relay_lost, NULL);
+		if (mgr.relay == NULL)
+			fatal("no channel to the relay");
 		return 0;
 	case ROLE_VERIFIER:
 		channel_free(mgr.verifier);
 		c = channel_new(
 		    mgr.base, fd, 0, verifier_message, verifier_lost, NULL);
-		if (c != NULL)
-			verify_resume(c);
+		if (c == NULL)
+			fatal("no channel to the verifier");
+		verify_resume(c);
 		return 0;
 	case ROLE_HTTPD:
 		if (instance >= MAX_WORKERS)
@@ -420,7 +424,7 @@ got_peer(struct imsg *imsg)
 		w->channel = channel_new(
 		    mgr.base, fd, 0, worker_message, worker_lost, w);
 		if (w->channel == NULL)
-			return 0;
+			fatal("no channel to httpd %u", instance);
 		if (mgr.phase >= PHASE_LAUNCHING)
 			feed_worker(instance);
 		else /* nothing can be answered yet */

@@ -512,8 +512,11 @@ process_adopt_live(struct process *p)
 		return;
 	}
 	if (p->verified || p->job->config->nverifiers == 0) {
-		p->verified = 1;
 		p->state = STATE_RUNNING;
+		/* The manager before had not heard of its start. */
+		if (!p->listed)
+			note_verified(p);
+		p->verified = 1;
 		return;
 	}
 	p->state = STATE_STARTING;

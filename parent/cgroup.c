@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bsd/stdlib.h>
@@ -21,6 +22,7 @@
  */
 
 #define MAX_DEPTH 8 /* of groups that jobs make in theirs */
+#define REMOVE_TRIES 40
 
 static char base[PATH_MAX]; /* "" none */
 static int disabled;
@@ -78,25 +80,27 @@ own_group(char *path, size_t size)
 	return found;
 }
 
-/* Removes a group and those below it, as far as they are empty. */
-static void
+/* Removes a group and those below it, as far as they are empty; 0 or -1. */
+static int
 remove_groups(const char *path, int depth)
 {
 	char below[PATH_MAX];
 	struct dirent *d;
 	DIR *dir;
 
-	if (rmdir(path) == 0 || errno != EBUSY || depth == MAX_DEPTH ||
+	if (rmdir(path) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EBUSY || depth == MAX_DEPTH ||
 	    (dir = opendir(path)) == NULL)
-		return;
+		return -1;
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
 	while ((d = readdir(dir)) != NULL)
 		if (d->d_type == DT_DIR && d->d_name[0] != '.' &&
 		    snprintf(below, sizeof(below), "%s/%s", path, d->d_name) <
 			(int)sizeof(below))
-			remove_groups(below, depth + 1);
+			(void)remove_groups(below, depth + 1);
 	(void)closedir(dir);
-	(void)rmdir(path);
+	return rmdir(path);
 }
 
 /* What a musterd has left that was killed together with its guard. */
@@ -120,7 +124,7 @@ remove_stale(const char *own)
 		if (error != NULL || kill(pid, 0) == 0 || errno != ESRCH)
 			continue;
 		(void)snprintf(path, sizeof(path), "%s/%s", own, d->d_name);
-		remove_groups(path, 0);
+		(void)remove_groups(path, 0);
 	}
 	(void)closedir(dir);
 }
@@ -152,7 +156,7 @@ cgroup_works(void)
 void
 cgroup_disable(void)
 {
-	log_info("cgroups cannot be used");
+	log_warn("cgroups cannot be used");
 	disabled = 1;
 }
 
@@ -187,6 +191,7 @@ cgroup_members(uint32_t process, pid_t *pids, size_t max)
 	return read_pids(group_path(process, "/cgroup.procs"), pids, max);
 }
 
+/* -1: that cannot be seen now. */
 static int
 is_populated(uint32_t process)
 {
@@ -196,25 +201,31 @@ is_populated(uint32_t process)
 
 	fd = open(group_path(process, "/cgroup.events"), O_RDONLY | O_CLOEXEC);
 	if (fd == -1)
-		return 0;
+		return errno == ENOENT ? 0 : -1;
 	n = read(fd, buf, sizeof(buf) - 1);
+	if (n == -1)
+		n = errno == ENODEV ? 0 : -1; /* removed meanwhile */
 	(void)close(fd);
-	buf[n < 0 ? 0 : n] = '\0';
+	if (n == -1)
+		return -1;
+	buf[n] = '\0';
 	return strstr(buf, "populated 1") != NULL;
 }
 
 int
 cgroup_left(uint32_t process, int keep)
 {
+	int left;
+
 	if (keep)
 		return is_populated(process);
-	if (rmdir(group_path(process, "")) == 0 || errno != EBUSY)
+	if (rmdir(group_path(process, "")) == 0 || errno == ENOENT)
 		return 0;
-	if (is_populated(process))
-		return 1;
+	left = is_populated(process);
 	/* The groups that it has made below. */
-	remove_groups(group_path(process, ""), 0);
-	return 0;
+	if (left == 0)
+		(void)remove_groups(group_path(process, ""), 0);
+	return left;
 }
 
 static int
@@ -247,9 +258,20 @@ cgroup_kill_all(void)
 		(void)write_one(path);
 }
 
+/* Who has been reaped may still be on its way out of its group. */
 void
 cgroup_remove_all(void)
 {
-	if (base[0] != '\0')
-		remove_groups(base, 0);
+	const struct timespec pause = {0, 5000000};
+	int tries;
+
+	if (base[0] == '\0')
+		return;
+	for (tries = 0; remove_groups(base, 0) == -1; tries++) {
+		if (tries == REMOVE_TRIES) {
+			log_warn("%s", base);
+			return;
+		}
+		(void)nanosleep(&pause, NULL);
+	}
 }

@@ -26,6 +26,7 @@
 
 #define FIRST_DELAY 100 /* ms before the second replacement */
 #define LAST_DELAY 10000
+#define REFUSED_DELAY 1000 /* at most for one that cannot be started */
 #define STABLE (30 * SEC) /* of life: the delays begin anew */
 #define KILLED_DELAY 50 /* ms for one that somebody kills again and again */
 #define MERCY 1000 /* times in a row that it may have been somebody else */
@@ -184,7 +185,8 @@ link_pair(struct child *a, struct child *b)
 		return;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
 		ends) == -1) {
-		log_warn("socketpair");
+		/* One is of no use; its successor is linked anew. */
+		child_lacks(a->role == ROLE_MANAGER ? b : a);
 		return;
 	}
 	introduce(a, b, ends[0]);
@@ -218,11 +220,10 @@ greet(struct child *c)
 		stream_resend();
 	if (c->role == ROLE_HTTPD) {
 		wire_put_u32(message(), MAX_PROCESSES * CELLS_PER_SLOT);
-		send_wire(
-		    c, IMSG_CELLS, 0, memfd_reopen(parent.cells, O_RDONLY));
+		send_fd(c, IMSG_CELLS, memfd_reopen(parent.cells, O_RDONLY));
 		(void)message();
-		send_wire(c, IMSG_SEQUENCE_PAGE, 0,
-		    memfd_reopen(parent.page, O_RDONLY));
+		send_fd(
+		    c, IMSG_SEQUENCE_PAGE, memfd_reopen(parent.page, O_RDONLY));
 	}
 	if (parent.table == NULL)
 		return;
@@ -231,6 +232,22 @@ greet(struct child *c)
 		socket_give(c);
 	}
 	link_all(c);
+}
+
+/* A shortage is told once. */
+static void
+refused(struct child *c)
+{
+	if (!c->refused)
+		log_warn("%s cannot be started", c->program);
+	c->refused = 1;
+}
+
+static uint32_t
+grown(uint32_t delay, uint32_t most)
+{
+	delay = delay == 0 ? FIRST_DELAY : delay * 2;
+	return delay > most ? most : delay;
 }
 
 void
@@ -246,6 +263,7 @@ child_start(struct child *c)
 	}
 	c->wanted = 1;
 	c->guilty = 0;
+	c->lacking = 0;
 	own = getpid();
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1)
 		goto later;
@@ -261,16 +279,23 @@ child_start(struct child *c)
 	}
 	c->channel = channel_new(
 	    parent.base, ends[0], 0, parent_dispatch, child_lost, c);
-	if (c->channel == NULL)
+	if (c->channel == NULL) {
+		refused(c);
 		(void)kill(c->pid, SIGKILL);
-	else
-		greet(c);
+		return;
+	}
+	greet(c);
+	if (c->channel != NULL) { /* it lacks nothing */
+		c->refused = 0;
+		c->retry = 0;
+	}
 	return;
 later:
-	log_warn("%s cannot be started", c->program);
+	refused(c);
 	if (c->role == ROLE_MANAGER && parent.table == NULL)
 		parent_end(1); /* nothing is lost by that */
-	timer_set(&c->timer, LAST_DELAY);
+	c->retry = grown(c->retry, REFUSED_DELAY);
+	timer_set(&c->timer, c->retry);
 }
 
 /* ---- losing ------------------------------------------------------------ */
@@ -345,6 +370,18 @@ child_lost(struct channel *channel, const char *why, void *arg)
 		log_info("%s %u: %s", c->program, c->instance, why);
 	else
 		log_warnx("%s %u: %s", c->program, c->instance, why);
+}
+
+void
+child_lacks(struct child *c)
+{
+	if (c->channel == NULL)
+		return;
+	if (!c->refused)
+		log_warn("%s %u lacks a descriptor", c->program, c->instance);
+	c->refused = 1;
+	end_child(c);
+	c->lacking = 1;
 }
 
 /* Which of them may say of which that it misbehaves. */
@@ -431,15 +468,17 @@ next_delay(struct child *c, int status)
 {
 	uint32_t delay;
 
+	if (c->lacking) {
+		c->retry = grown(c->retry, REFUSED_DELAY);
+		return c->retry;
+	}
 	if (is_victim(c, status))
 		return now() - c->started < KILLED_DELAY * MSEC ? KILLED_DELAY :
 								  0;
 	if (now() - c->started > STABLE)
 		c->delay = 0;
 	delay = c->delay;
-	c->delay = c->delay == 0 ? FIRST_DELAY : c->delay * 2;
-	if (c->delay > LAST_DELAY)
-		c->delay = LAST_DELAY;
+	c->delay = grown(delay, LAST_DELAY);
 	return delay;
 }
 
@@ -496,7 +535,9 @@ child_reaped(pid_t pid, int status)
 		tls_checked(TLS_FILE_KEY, died, sizeof(died) - 1);
 		return 0;
 	}
-	if (WIFSIGNALED(status))
+	if (c->lacking)
+		log_debug("%s %u: ended", c->program, c->instance);
+	else if (WIFSIGNALED(status))
 		log_warnx("%s %u was ended by signal %d%s", c->program,
 		    c->instance, WTERMSIG(status),
 		    WTERMSIG(status) == SIGSYS ?

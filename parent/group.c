@@ -24,6 +24,7 @@ static struct {
 	struct event timer;
 	uint32_t pause;
 	int orphans; /* some have been reaped since the last look */
+	int blind; /* the last look at something was in vain */
 	size_t nloose; /* our children that are in no table ... */
 	int looked; /* ... since the last group_look() */
 	uint32_t left; /* slots with IS_LEFT */
@@ -266,7 +267,7 @@ group_all(int sig)
 
 	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
 		if (s->flags & (IS_LIVE | IS_LEFT))
-			signal_slot(s, sig, SCOPE_GROUP);
+			signal_slot(s, sig, SCOPE_ALL);
 }
 
 /* ---- what is left ------------------------------------------------------ */
@@ -295,15 +296,20 @@ kill_later(void)
 		state.pause *= 2;
 }
 
+/* What cannot be seen may be there: it is looked for again after a while. */
 static int
 is_left(const struct slot *s)
 {
 	pid_t pids[2];
+	int n;
 
-	if (s->flags & IS_GROUPED)
-		/* What was started again once will be started again. */
-		return cgroup_left(s->process, s->generation > 1);
-	return members(s, pids, 2) > 0;
+	if (!(s->flags & IS_GROUPED))
+		return members(s, pids, 2) > 0;
+	/* What was started again once will be started again. */
+	n = cgroup_left(s->process, s->generation > 1);
+	if (n == -1)
+		state.blind = 1;
+	return n != 0;
 }
 
 int
@@ -345,6 +351,7 @@ group_check(void)
 	if (state.left == 0 || !state.orphans)
 		return;
 	state.orphans = 0;
+	state.blind = 0;
 	group_look();
 	doomed = 0;
 	for (s = slot_next(NULL); s != NULL; s = next) {
@@ -361,6 +368,6 @@ group_check(void)
 			kill_slot(s);
 		}
 	}
-	if (doomed)
+	if (doomed || state.blind)
 		kill_later();
 }

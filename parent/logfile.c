@@ -25,14 +25,10 @@ send_sink(const struct entry *e, uint32_t flags)
 	int fd;
 
 	fd = copy_fd(e->fd);
-	if (fd == -1) {
-		log_warn("log file");
-		return;
-	}
 	w = message();
 	wire_put_u32(w, e->sink);
 	wire_put_u32(w, flags | (e->flags & ENTRY_IS_SHARED ? SINK_SHARED : 0));
-	send_wire(parent.relay, IMSG_SINK_OPEN, 0, fd);
+	send_fd(parent.relay, IMSG_SINK_OPEN, fd);
 }
 
 /*
@@ -148,8 +144,28 @@ is_own(const struct entry *e, struct file_entry *file)
 	    file_read(e, file) == 0 && file->path[0] != '\0';
 }
 
+/* What stays is written to as before: 0 or -1. */
+static int
+take_over(struct table *t, uint32_t i, const struct table *old)
+{
+	const struct entry *before;
+	struct entry *e;
+	uint32_t j;
+
+	e = &t->entries[i];
+	j = old == NULL ? NO_ENTRY : table_same(t, i, old);
+	if (j == NO_ENTRY || old->entries[j].fd == -1)
+		return 0;
+	before = &old->entries[j];
+	e->sink = before->sink;
+	e->user = before->user;
+	e->flags |= before->flags & ENTRY_IS_SHARED;
+	e->fd = copy_fd(before->fd);
+	return e->fd == -1 ? -1 : 0;
+}
+
 int
-logfile_check(const struct table *t, uint32_t *entry)
+logfile_check(struct table *t, const struct table *old, uint32_t *entry)
 {
 	struct file_entry file;
 	struct stat st;
@@ -157,10 +173,14 @@ logfile_check(const struct table *t, uint32_t *entry)
 	int fd;
 
 	for (i = 0; i < t->count; i++) {
+		if (t->entries[i].kind != ENTRY_LOGFILE)
+			continue;
+		*entry = i;
+		if (take_over(t, i, old) == -1)
+			return errno;
 		if (!is_own(&t->entries[i], &file))
 			continue;
 		fd = open_path(t, &t->entries[i], &file, &st);
-		*entry = i;
 		if (fd == -1)
 			return errno;
 		(void)close(fd);
@@ -169,28 +189,20 @@ logfile_check(const struct table *t, uint32_t *entry)
 }
 
 void
-logfile_seal(struct table *t, const struct table *old)
+logfile_seal(struct table *t)
 {
 	struct file_entry file;
 	struct entry *e;
 	uint32_t i;
-	uint32_t j;
 
 	for (i = 0; i < t->count; i++) {
 		e = &t->entries[i];
-		if (e->kind != ENTRY_LOGFILE)
+		if (e->kind != ENTRY_LOGFILE || e->fd != -1 ||
+		    !is_own(e, &file))
 			continue;
-		j = old == NULL ? NO_ENTRY : table_same(t, i, old);
-		if (j != NO_ENTRY && old->entries[j].fd != -1) {
-			e->fd = copy_fd(old->entries[j].fd);
-			e->sink = old->entries[j].sink;
-			e->user = old->entries[j].user;
-			e->flags |= old->entries[j].flags & ENTRY_IS_SHARED;
-		} else if (is_own(e, &file)) {
-			e->sink = LOGFILE_OWN;
-			if (open_entry(t, e, 1) == -1)
-				log_warn("log file");
-		}
+		e->sink = LOGFILE_OWN;
+		if (open_entry(t, e, 1) == -1)
+			log_warn("log file");
 	}
 }
 

@@ -249,6 +249,16 @@ name_socket(void)
 	free(real);
 }
 
+/* Before there is a parent nobody else removes what was made. */
+static void __attribute__((noreturn)) give_up(const char *what)
+{
+	const int error = errno;
+
+	guard_remove();
+	errno = error;
+	fatal("%s", what);
+}
+
 /*
  * One instance for one file.  The lock is held by guard and parent while
  * either lives; an exit removes the file while it is still locked, hence
@@ -261,6 +271,7 @@ lock_instance(void)
 	struct stat b;
 	char pid[16];
 	ssize_t n;
+	int error;
 	int fd;
 
 	if (snprintf(instance.lockfile, sizeof(instance.lockfile), "%s.lock",
@@ -274,7 +285,8 @@ lock_instance(void)
 			instance.lockfile[0] = '\0';
 			return -1;
 		}
-		if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
+		error = flock(fd, LOCK_EX | LOCK_NB) == -1 ? errno : 0;
+		if (error == EWOULDBLOCK) {
 			n = pread(fd, pid, sizeof(pid) - 1, 0);
 			pid[n < 1 ? 0 : n - 1] = '\0';
 			(void)fprintf(stderr,
@@ -282,6 +294,8 @@ lock_instance(void)
 			    instance.file, pid);
 			quit(1);
 		}
+		if (error != 0)
+			log_warn("%s", instance.lockfile);
 		if (fstat(fd, &a) == 0 && lstat(instance.lockfile, &b) == 0 &&
 		    a.st_ino == b.st_ino && a.st_dev == b.st_dev)
 			return fd;
@@ -310,10 +324,12 @@ daemonize(void)
 	int ends[2];
 
 	if (pipe2(ends, O_CLOEXEC) == -1)
-		fatal("pipe2");
+		give_up("pipe2");
 	(void)fflush(NULL);
 	switch (fork()) {
 	case -1:
+		log_warn("fork");
+		guard_remove();
 		_exit(6);
 	case 0:
 		break;
@@ -328,6 +344,8 @@ daemonize(void)
 		log_warn("setsid");
 	switch (fork()) {
 	case -1:
+		log_warn("fork");
+		guard_remove();
 		code = 7;
 		(void)!write(ends[1], &code, 1);
 		_exit(7);
@@ -477,6 +495,7 @@ clean_descriptors(void)
 int
 main(int argc, char **argv)
 {
+	const char *pidfile;
 	sigset_t all;
 	int ends[2];
 	int config;
@@ -505,8 +524,11 @@ main(int argc, char **argv)
 	if (options['p'] != NULL && options['n'] == NULL) {
 		fd = open(options['p'],
 		    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-		if (fd == -1)
-			fatal("%s", options['p']);
+		if (fd == -1) {
+			pidfile = options['p'];
+			options['p'] = NULL; /* it is not ours to remove */
+			give_up(pidfile);
+		}
 		write_pid(fd);
 		(void)close(fd);
 	}
@@ -517,11 +539,11 @@ main(int argc, char **argv)
 	(void)fflush(NULL);
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == -1)
-		fatal("guard");
+		give_up("guard");
 	signal_mask(&all);
 	pid = fork();
 	if (pid == -1)
-		fatal("fork");
+		give_up("fork");
 	if (pid == 0) {
 		(void)close(ends[0]);
 		if (ready != -1)

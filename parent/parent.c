@@ -48,6 +48,15 @@ send_wire(struct child *c, uint32_t type, uint32_t id, int fd)
 	(void)channel_send_wire(c->channel, type, id, fd, &scratch);
 }
 
+void
+send_fd(struct child *c, uint32_t type, int fd)
+{
+	if (fd == -1)
+		child_lacks(c);
+	else
+		send_wire(c, type, 0, fd);
+}
+
 struct wire *
 message_of(const struct slot *s)
 {
@@ -177,12 +186,14 @@ parent_world(void)
 	if (parent.manager->channel != NULL)
 		channel_set_limit(parent.manager->channel, WORLD_LIMIT);
 	(void)message();
-	send_wire(parent.manager, IMSG_SEQUENCE_PAGE, 0, copy_fd(parent.page));
+	send_fd(parent.manager, IMSG_SEQUENCE_PAGE, copy_fd(parent.page));
 	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
 		world_proc(s);
 	blob_world();
 	wire_put_u32(message(), parent.highest);
 	send_wire(parent.manager, IMSG_WORLD_END, 0, -1);
+	if (parent.manager->channel == NULL)
+		return; /* lost meanwhile */
 	parent.manager->phase = MANAGER_READY;
 	log_init("parent", log_get_level(), log_to_manager);
 	spawn_forget_groups();
@@ -212,11 +223,16 @@ got_log(struct child *c, struct wire_reader *r)
 	if (wire_end(r) == -1 || level > LOG_LEVEL_DEBUG ||
 	    strcmp(program, names[c->role]) != 0 || !child_may_log(c))
 		return -1;
-	if (parent.manager->phase == MANAGER_READY &&
-	    parent.manager->channel != NULL)
+	/* The last word of one that ends is not told by itself. */
+	if (c == parent.manager && level == LOG_LEVEL_ERROR)
+		log_init("parent", log_get_level(), NULL);
+	else if (parent.manager->phase == MANAGER_READY &&
+	    parent.manager->channel != NULL) {
 		(void)channel_send(parent.manager->channel, IMSG_LOG, 0, -1,
 		    all.next, all.left);
-	else if (level == LOG_LEVEL_ERROR)
+		return 0;
+	}
+	if (level == LOG_LEVEL_ERROR)
 		log_errorx("%s: %s", program, text);
 	else if (level == LOG_LEVEL_WARNING)
 		log_warnx("%s: %s", program, text);

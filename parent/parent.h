@@ -229,6 +229,7 @@ struct child {
 	pid_t pid; /* 0: reaped */
 	uint32_t restarts;
 	uint32_t delay; /* ms before the next start */
+	uint32_t retry; /* the same, after one that was refused */
 	uint32_t log_count;
 	uint32_t instance;
 	uint8_t role;
@@ -236,6 +237,8 @@ struct child {
 	uint8_t birth; /* manager: enum birth */
 	uint8_t phase; /* manager: enum manager_phase */
 	uint8_t guilty; /* it was ended because of what it did */
+	uint8_t lacking; /* it was ended for want of a descriptor */
+	uint8_t refused; /* that, or that it cannot be started, was told */
 };
 
 enum manager_phase {
@@ -301,6 +304,9 @@ int parent_dispatch(struct channel *, struct imsg *, void *child);
 struct wire *message(void);
 /* Sends it; a child that does not run gets nothing.  Closes fd. */
 void send_wire(struct child *, uint32_t type, uint32_t id, int fd);
+/* The same for a descriptor that it cannot do without: if there was none to
+ * be had (-1 and errno) it is replaced. */
+void send_fd(struct child *, uint32_t type, int fd);
 /* The state of the world for a new manager, which may act from now on. */
 void parent_world(void);
 /* The same, with process and generation of a slot in front. */
@@ -321,6 +327,9 @@ void child_stop(struct child *);
 void children_kill(void);
 /* Ends one that misbehaves; it is replaced when it has been reaped. */
 void child_lost(struct channel *, const char *why, void *child);
+/* Ends one for which there was no descriptor (errno): its successor is given
+ * them all anew. */
+void child_lacks(struct child *);
 /* PEER_BAD or PEER_LATE of one about another: 0 or -1. */
 int child_accused(const struct child *by, uint32_t type, struct wire_reader *);
 /* Was it one? 0 if so, -1 if not. */
@@ -575,7 +584,7 @@ void cgroup_disable(void);
 int cgroup_make(uint32_t process, int procs);
 /*
  * Is somebody in it, or in a group that was made below it?  If not, it is
- * removed, or kept for the next generation.
+ * removed, or kept for the next generation.  -1: that cannot be seen now.
  */
 int cgroup_left(uint32_t process, int keep);
 int cgroup_kill(uint32_t process);
@@ -587,10 +596,11 @@ size_t cgroup_members(uint32_t process, pid_t *, size_t max);
 int logfile_use(const struct slot *, uint32_t entry);
 /* Its number at the relay; NO_ENTRY: none. */
 uint32_t logfile_sink(uint32_t entry);
-/* Can that of -l be opened? 0, or an errno and the entry; nothing is cut. */
-int logfile_check(const struct table *, uint32_t *entry);
-/* A table was sealed: takes over what stays; opens the -l file. */
-void logfile_seal(struct table *, const struct table *old);
+/* Takes over what stays.  Can that of -l be opened?  0, or an errno and the
+ * entry; nothing is cut. */
+int logfile_check(struct table *, const struct table *old, uint32_t *entry);
+/* A table was sealed: opens the -l file. */
+void logfile_seal(struct table *);
 void logfile_reopen(void); /* all, after a rotation */
 void logfile_resend(void);
 int logfile_stat(uint32_t id, struct wire_reader *);

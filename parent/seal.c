@@ -67,7 +67,7 @@ sealed(void)
 	if (sealing->birth != BIRTH_CRASH) {
 		parent.table = parent.staged;
 		parent.staged = NULL;
-		logfile_seal(parent.table, parent.old);
+		logfile_seal(parent.table);
 	}
 	(void)message();
 	send_wire(parent.manager, IMSG_SEALED, 0, -1);
@@ -104,7 +104,7 @@ bind_sockets(void)
 		send_wire(sealing, IMSG_SEALED, 0, -1);
 		return;
 	}
-	error = logfile_check(parent.staged, &entry);
+	error = logfile_check(parent.staged, parent.table, &entry);
 	if (error != 0) {
 		refuse(entry, STAGE_LOGFILE, error);
 		return;

@@ -269,7 +269,7 @@ void
 snapshot_give(struct child *c)
 {
 	wire_put_u8(message(), c->birth);
-	send_wire(c, IMSG_CFG_SNAPSHOT, 0,
+	send_fd(c, IMSG_CFG_SNAPSHOT,
 	    memfd_reopen(snapshots[c->birth == BIRTH_CHECK].fd, O_RDONLY));
 }
 
@@ -321,7 +321,9 @@ snapshot_include(struct child *c, const char *path)
 		s->count++;
 	}
 	wire_put_i32(message(), file->error);
-	send_wire(c, IMSG_CFG_INCLUDED, 0,
-	    file->fd == -1 ? -1 : memfd_reopen(file->fd, O_RDONLY));
+	if (file->fd == -1)
+		send_wire(c, IMSG_CFG_INCLUDED, 0, -1);
+	else
+		send_fd(c, IMSG_CFG_INCLUDED, memfd_reopen(file->fd, O_RDONLY));
 	return 0;
 }

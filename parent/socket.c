@@ -190,6 +190,7 @@ bind_entry(struct entry *e)
 	struct wanted want;
 	socklen_t size;
 	mode_t mask;
+	int bound;
 	int error;
 	int fd;
 	int n;
@@ -212,6 +213,7 @@ bind_entry(struct entry *e)
 	mask = umask(0777 & ~want.mode);
 	n = bind(fd, &want.address.sa, want.size);
 	(void)umask(mask);
+	bound = n == 0;
 	if (n == 0 && want.type == SOCK_STREAM)
 		n = listen(fd, (int)want.backlog);
 	size = want.size;
@@ -219,6 +221,8 @@ bind_entry(struct entry *e)
 		n = getsockname(fd, &want.address.sa, &size);
 	if (n == -1) {
 		error = errno;
+		if (bound && want.family == AF_UNIX)
+			(void)unlink(want.address.un.sun_path);
 		(void)close(fd);
 		errno = error;
 		return -1;
@@ -250,6 +254,10 @@ socket_bind_all(struct table *t, const struct table *old, uint32_t *bad)
 			    old->entries[j].fd, F_DUPFD_CLOEXEC, FIRST_HIGH_FD);
 			e->port = old->entries[j].port;
 			e->flags = old->entries[j].flags;
+			if (e->fd == -1) {
+				*bad = i;
+				return errno;
+			}
 		} else if (bind_entry(e) == -1) {
 			*bad = i;
 			return errno;
@@ -308,7 +316,7 @@ socket_give(struct child *worker)
 		w = message();
 		wire_put_u8(w, e->data[0]); /* enum listener_kind */
 		wire_put_u16(w, e->port);
-		send_wire(worker, IMSG_LISTENER, 0, copy_fd(e->fd));
+		send_fd(worker, IMSG_LISTENER, copy_fd(e->fd));
 	}
 }
 

@@ -237,8 +237,10 @@ clone_process(struct flight *f, struct slot *s)
 	int fd;
 
 	fd = cgroup_works() ? cgroup_make(s->process, use_fork) : -1;
-	if (fd == -1 && cgroup_works())
+	if (fd == -1 && cgroup_works()) {
+		s->stage = STAGE_CGROUP;
 		return -errno;
+	}
 	s->flags &= (uint16_t)~IS_GROUPED;
 	if (fd != -1)
 		s->flags |= IS_GROUPED;
@@ -331,7 +333,8 @@ spawn_one(struct slot *s, struct flight *f)
 	if (s->stage == STAGE_NONE) {
 		pid = clone_process(f, s);
 		if (pid < 0) {
-			s->stage = STAGE_CLONE;
+			if (s->stage == STAGE_NONE)
+				s->stage = STAGE_CLONE;
 			s->error = (int32_t)-pid;
 		}
 	}

@@ -90,7 +90,7 @@ send_stream(struct slot *s, int i, uint32_t generation, int fd, int has_ended)
 	}
 	/* Without a pipe: there is only what was kept. */
 	if (fd != -1 && (fd = copy_fd(fd)) == -1) {
-		log_warn("process %u: output", s->process);
+		child_lacks(parent.relay);
 		return;
 	}
 	sink = logfile_sink(spec.out[i].sink);
@@ -307,7 +307,7 @@ send_console(int number)
 	w = message();
 	wire_put_u8(w, (uint8_t)number);
 	wire_put_u32(w, flags);
-	send_wire(parent.relay, IMSG_CONSOLE_OPEN, 0, fd);
+	send_fd(parent.relay, IMSG_CONSOLE_OPEN, fd);
 }
 
 static void
@@ -401,6 +401,8 @@ held_resend(void)
 	struct held *next;
 	struct held *h;
 
+	if (parent.relay->channel == NULL)
+		return; /* lost meanwhile */
 	STAILQ_FOREACH_SAFE (h, &held, link, next) {
 		(void)channel_send(
 		    parent.relay->channel, h->type, h->id, -1, h->data, h->len);
@@ -421,7 +423,7 @@ stream_resend(void)
 
 	held_begin();
 	wire_put_u32(message(), MAX_PROCESSES * CELLS_PER_SLOT);
-	send_wire(parent.relay, IMSG_CELLS, 0, copy_fd(parent.cells));
+	send_fd(parent.relay, IMSG_CELLS, copy_fd(parent.cells));
 	send_console(STDOUT_FILENO);
 	send_console(STDERR_FILENO);
 	logfile_resend();
@@ -434,8 +436,8 @@ stream_resend(void)
 			if (s->output[i] != -1 || s->journal[i] != -1)
 				send_stream(s, i, s->generation, s->output[i],
 				    !(s->flags & IS_LIVE));
-			if (s->journal[i] != -1)
-				(void)send_journal(s, i);
+			if (s->journal[i] != -1 && send_journal(s, i) == -1)
+				child_lacks(parent.relay);
 		}
 	}
 	for (s = slot_next(NULL); s != NULL; s = slot_next(s))

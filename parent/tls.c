@@ -131,8 +131,7 @@ give(struct child *worker, const struct table *t, int checking)
 		w = message();
 		wire_put_u8(w, file.what);
 		wire_put_u8(w, file.flags);
-		send_wire(
-		    worker, IMSG_TLS_FILE, 0, memfd_reopen(e->fd, O_RDONLY));
+		send_fd(worker, IMSG_TLS_FILE, memfd_reopen(e->fd, O_RDONLY));
 	}
 	wire_put_u8(message(), (uint8_t)checking);
 	send_wire(worker, IMSG_TLS_DONE, 0, -1);

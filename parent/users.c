@@ -233,23 +233,37 @@ void
 users_resolve(struct table *t, users_fn done)
 {
 	int ends[2];
+	int error;
 
+	if (t->ncreds == 1) {
+		done();
+		return;
+	}
 	job.table = t;
 	job.done = done;
 	wire_init(&job.answer);
-	if (t->ncreds == 1 || pipe2(ends, O_CLOEXEC) == -1) {
-		job.table = NULL;
-		done(); /* all that are named stay refused */
+	event_start(&job.event, -1, answer_cb, NULL);
+	event_start(&job.timer, -1, answer_cb, NULL);
+	job.pid = 0;
+	job.fd = -1;
+	if (pipe2(ends, O_CLOEXEC) == -1) {
+		finish(errno); /* all that are named are refused */
 		return;
 	}
 	job.pid = fork();
+	error = errno;
 	if (job.pid == 0)
 		resolve_all(t, ends[1]);
 	(void)close(ends[1]);
 	job.fd = ends[0];
-	event_start(&job.event, job.fd, answer_cb, NULL);
-	event_start(&job.timer, -1, answer_cb, NULL);
-	timer_set(&job.timer, PATIENCE_MS);
+	if (job.pid == -1)
+		finish(error);
+	else if (event_assign(&job.event, parent.base, job.fd,
+		     EV_READ | EV_PERSIST, answer_cb, NULL) == -1 ||
+	    event_add(&job.event, NULL) == -1)
+		finish(ENOMEM);
+	else
+		timer_set(&job.timer, PATIENCE_MS);
 }
 
 /* ---- the user of the components ---------------------------------------- */

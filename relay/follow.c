@@ -426,7 +426,7 @@ follow_peer(uint32_t instance, int fd)
 	worker->channel = channel_new(
 	    relay.base, fd, 0, follow_dispatch, follow_lost, worker);
 	if (worker->channel == NULL)
-		return -1;
+		fatal("no channel to httpd %u", instance);
 	/* Not before the parent. */
 	channel_set_priority(worker->channel, 1);
 	return 0;

@@ -25,13 +25,30 @@
 static struct event *watch_event;
 static struct event *stuck_timer;
 
+static void
+stuck_arm(void)
+{
+	if (!evtimer_pending(stuck_timer, NULL))
+		relay_arm(stuck_timer, STUCK_MS);
+}
+
+/* The journal has no room, or something else that may pass. */
+static void
+stuck(struct pipe_end *p)
+{
+	if (!(p->flags & PIPE_TOLD))
+		log_warn("output of process %u", p->stream->process->id);
+	p->flags |= PIPE_STUCK | PIPE_TOLD;
+	stuck_arm();
+}
+
 void
 pipe_watch(struct pipe_end *p)
 {
 	if ((p->flags & PIPE_WATCHED) || p->fd == -1)
 		return;
 	if (watch_add(p->fd, p) == -1)
-		log_warn("pipe of process %u", p->stream->process->id);
+		stuck(p);
 	else
 		p->flags |= PIPE_WATCHED;
 }
@@ -107,20 +124,10 @@ stream_watch(struct stream *s, int on)
 }
 
 static void
-stuck_arm(void)
-{
-	if (!evtimer_pending(stuck_timer, NULL))
-		relay_arm(stuck_timer, STUCK_MS);
-}
-
-/* The journal has no room, or something else that may pass. */
-static void
 pipe_stuck(struct pipe_end *p)
 {
-	log_warn("output of process %u", p->stream->process->id);
-	p->flags |= PIPE_STUCK;
+	stuck(p);
 	pipe_unwatch(p);
-	stuck_arm();
 }
 
 /* ---- moving bytes ---------------------------------------------------------
@@ -196,6 +203,7 @@ stream_take(struct pipe_end *p, size_t max, int force)
 	n = stream_splice(p, max, force);
 	if (n <= 0)
 		return n;
+	p->flags &= ~(unsigned int)PIPE_TOLD;
 	stream_cell(s)->offset = s->journal.end;
 	stream_skip(s);
 	if (n >= GROW_FROM && !(p->flags & PIPE_GROWN)) {

@@ -89,7 +89,7 @@ manager_peer(int fd)
 	relay.manager = channel_new(
 	    relay.base, fd, 0, manager_dispatch, manager_lost, NULL);
 	if (relay.manager == NULL)
-		return -1;
+		fatal("no channel to the manager");
 	channel_set_priority(relay.manager, 0);
 	stream_tell_drained();
 	return 0;

@@ -141,7 +141,8 @@ struct pipe_end {
 #define PIPE_GROWN 2
 #define PIPE_ENDED 4 /* the process has ended ... */
 #define PIPE_DRAINED 8 /* ... and what it had written then is in */
-#define PIPE_STUCK 16 /* splice has failed: tried again later */
+#define PIPE_STUCK 16 /* splice, or the watch, failed: tried again later */
+#define PIPE_TOLD 32 /* that was told */
 
 /* Watches pipes in the loop. */
 void pump_init(void);

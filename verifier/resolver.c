@@ -119,6 +119,9 @@ verifier_lost(struct channel *c, const char *why, void *arg)
 {
 	(void)c;
 	(void)arg;
+	/* It is still there and not introduced again: we are replaced. */
+	if (channel_no_memory(why))
+		fatalx("verifier: %s", why);
 	log_info("verifier: %s", why);
 	channel_free(verifier);
 	verifier = NULL;
@@ -148,7 +151,7 @@ parent_message(struct channel *c, struct imsg *imsg, void *arg)
 	verifier = channel_new(
 	    self.base, fd, 0, verifier_message, verifier_lost, NULL);
 	if (verifier == NULL)
-		log_warn("verifier: no channel");
+		fatal("no channel to the verifier");
 	return 0;
 }
 

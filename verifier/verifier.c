@@ -67,6 +67,9 @@ manager_lost(struct channel *c, const char *why, void *arg)
 {
 	(void)c;
 	(void)arg;
+	/* It is still there and not introduced again: we are replaced. */
+	if (channel_no_memory(why))
+		fatalx("manager: %s", why);
 	log_info("manager: %s", why);
 	manager_gone();
 }
@@ -163,7 +166,7 @@ connect_manager(int fd)
 	manager =
 	    channel_new(self.base, fd, 0, manager_message, manager_lost, NULL);
 	if (manager == NULL)
-		log_warn("manager: no channel");
+		fatal("no channel to the manager");
 }
 
 static void
@@ -172,11 +175,8 @@ connect_resolver(int fd)
 	channel_free(resolver);
 	resolver = channel_new(
 	    self.base, fd, 0, resolver_message, resolver_lost, NULL);
-	if (resolver == NULL) {
-		log_warn("resolver: no channel");
-		resolve_lost();
-		return;
-	}
+	if (resolver == NULL)
+		fatal("no channel to the resolver");
 	resolve_connected(send_name);
 }
 

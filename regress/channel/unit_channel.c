@@ -3,6 +3,7 @@
 #include <sys/types.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,12 +41,24 @@ struct end {
 	ino_t ino; /* of the last descriptor */
 };
 
+static int send_error; /* of the next sendmsg(2) */
+
 struct pair {
 	struct event_base *base;
 	struct end a;
 	struct end b;
 	int raw; /* the other end of a.c when it has no channel, or -1 */
 };
+
+ssize_t
+sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	if (send_error == 0)
+		return syscall(SYS_sendmsg, fd, msg, flags);
+	errno = send_error;
+	send_error = 0;
+	return -1;
+}
 
 static int
 message(struct channel *c, struct imsg *imsg, void *arg)
@@ -324,6 +337,26 @@ fds_unwanted_test(void **state)
 		pair_close(&p);
 		assert_int_equal(open_fds(), before);
 	}
+}
+
+/* The peer has not gone: who has no memory is told so. */
+static void
+starved_test(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_open(&p, 0, 0, 0);
+	assert_int_equal(channel_send(p.b.c, 1, 0, -1, "last", 4), 0);
+	assert_int_equal(channel_flush(p.b.c), 0);
+	assert_int_equal(channel_send(p.a.c, 1, 0, -1, "x", 1), 0);
+	send_error = ENOMEM;
+	assert_int_equal(channel_flush(p.a.c), -1);
+	settle(&p);
+	assert_int_equal(p.a.count, 1);
+	assert_int_equal(p.a.lost, 1);
+	assert_true(channel_no_memory(p.a.why));
+	pair_close(&p);
 }
 
 /* What was sent before the end is delivered before the loss is told. */
@@ -719,6 +752,7 @@ main(void)
 	    cmocka_unit_test(deferred_test),
 	    cmocka_unit_test(fds_test),
 	    cmocka_unit_test(fds_unwanted_test),
+	    cmocka_unit_test(starved_test),
 	    cmocka_unit_test(death_test),
 	    cmocka_unit_test(death_write_test),
 	    cmocka_unit_test(shutdown_test),

@@ -304,6 +304,17 @@ def test_manager_killed_during_the_launch(start):
     assert sorted((m.dir / "runs").read_text().split()) == ["a", "b", "c"]
 
 
+def test_manager_killed_before_it_hears_of_a_start(start):
+    """The next one counts those, too: the launch comes to its end."""
+    names = [f"j{n}" for n in range(100)]
+    m = start({**KEEP, "processes": {n: job("sleep", "4000") for n in names}})
+    harness.wait_for("the first", m.jobs, interval=0)
+    kill(m, "manager")
+    m.wait_status()
+    assert len(m.processes()) == len(names)
+    assert m.post("/restart/1").json()["success"] is True
+
+
 def test_manager_killed_before_it_hears_of_a_failure(start):
     """What it had asked for could not be started: the launch has failed."""
     server = http.server.HTTPServer(("127.0.0.1", 0), Ok)

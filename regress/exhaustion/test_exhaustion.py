@@ -152,6 +152,81 @@ def test_parent_without_descriptors(musterd, user):
     assert len(said(m)) == 7
 
 
+def descriptors_of(m):
+    """A worker's listener, a file's writer: who has them is new."""
+    for name in "httpd", "relay":
+        for p in m.component(f"muster-{name}"):
+            harness.kill(p)
+    components(m)
+
+
+def test_component_without_descriptors(musterd):
+    """One that lacks a channel, or a file, is replaced until it lacks none;
+    that is told, with the reason."""
+    m = musterd({**KEEP, "processes": {
+        "a": TALK, "b": sh("while :; do date; sleep 0.02; done",
+                           redirect_output="b.log")}})
+    m.wait_status()
+    parent = m.parent().pid
+    for room in range(16):
+        with limited([parent], resource.RLIMIT_NOFILE,
+                     lambda pid: next_descriptor(pid) + room):
+            harness.kill(m.component("muster-relay")[0])
+            time.sleep(0.4)
+        begin = time.monotonic()
+        components(m)
+        assert time.monotonic() - begin < 2 * SLOW
+        length = (m.dir / "b.log").stat().st_size
+        wait_for("more in its file",
+                 lambda: (m.dir / "b.log").stat().st_size > length)
+        assert restart(m)["success"] is True
+        wait_for("its output", lambda: output(m).endswith("hello\n"))
+    text = "\n".join(said(m))
+    assert "muster-relay 0 lacks a descriptor: Too many open files" in text
+    assert "muster-relay cannot be started: Too many open files" in text
+    assert "no word of its last output" not in text
+
+
+def test_reload_without_descriptors(musterd):
+    """It is refused, or done; nothing of what was there is lost."""
+    m = musterd({**KEEP, "processes": {
+        "a": sh("while :; do date; sleep 0.02; done",
+                redirect_output="a.log")}})
+    m.wait_status()
+    parent = m.parent().pid
+    pid = m.all()["a"]["pid"]
+    for room in range(0, 24, 2):
+        with limited([parent], resource.RLIMIT_NOFILE,
+                     lambda pid: next_descriptor(pid) + room):
+            m.signal(signal.SIGHUP)
+            time.sleep(0.3)
+        descriptors_of(m)
+        m.wait_status()
+        length = (m.dir / "a.log").stat().st_size
+        wait_for("more in its file",
+                 lambda: (m.dir / "a.log").stat().st_size > length)
+        assert m.all()["a"]["pid"] == pid
+    assert "Too many open files" in "\n".join(said(m))
+
+
+@pytest.mark.needs_cgroup
+@pytest.mark.needs_root
+def test_leftover_without_descriptors(musterd):
+    """What cannot be seen is not taken for gone."""
+    m = musterd({**KEEP, "processes": {"a": sh(
+        "setsid sleep 4001 & until [ -f go ]; do sleep 0.02; done"),
+        "b": SLEEP}})
+    m.wait_status()
+    left = wait_for("the grandchild", lambda: [
+        p for p in m.jobs() if p.command == ["sleep", "4001"]])[0]
+    with limited([m.parent().pid], resource.RLIMIT_NOFILE,
+                 next_descriptor):
+        (m.dir / "go").touch()
+        time.sleep(0.5)
+    wait_for("its end", lambda: not harness.alive(left.pid), 4)
+    m.wait_state("a", "exited")
+
+
 def test_output_without_descriptors(musterd):
     """One that runs and has not said anything yet can say it later."""
     m = musterd({**KEEP, "processes": {"a": sh(
@@ -187,6 +262,28 @@ def test_clone_is_refused(musterd, as_user):
     wait_for("its output", lambda: output(m).endswith("hello\n"))
     assert components(m) == before
     assert len(said(m)) <= 3
+
+
+def test_component_cannot_be_started(musterd, as_user):
+    """It is when it can: soon, and that is told once."""
+    m = musterd({**KEEP, "processes": {"a": TALK}}, user=as_user)
+    m.wait_status()
+    components(m)
+    pid = m.all()["a"]["pid"]
+    with limited([m.parent().pid], resource.RLIMIT_NPROC, lambda pid: 1):
+        for name in "manager", "relay":
+            harness.kill(m.component(f"muster-{name}")[0])
+        for name in "manager", "relay":
+            m.wait_text(f"muster-{name} cannot be started: "
+                        "Resource temporarily unavailable")
+        time.sleep(1)
+    begin = time.monotonic()
+    components(m)
+    assert time.monotonic() - begin < 2 * SLOW
+    wait_for("the manager", lambda: m.all()["a"]["pid"] == pid)
+    assert restart(m)["success"] is True
+    text = m.stdout_text() + m.stderr_text()
+    assert text.count("cannot be started") == 2
 
 
 # --- memory ---

@@ -276,6 +276,18 @@ def test_no_manager_and_jobs_that_obey(muster, mode):
     assert m.wait(6) == 0
 
 
+def test_no_manager_and_another_session(muster, mode):
+    """What obeys is asked to, wherever it is; nobody waits for long."""
+    m = muster(**mode)
+    manager = m.ready(sh("setsid sleep 4001 & exec sleep 4000"))
+    manager.run(1)
+    below(m, 2)
+    manager.die()
+    m.manager(fakes.CRASH)
+    os.kill(m.pid, signal.SIGTERM)
+    assert m.wait(5) == 0
+
+
 def test_no_manager_and_no_jobs(muster):
     m = muster()
     m.ready().die()

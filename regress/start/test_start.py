@@ -1,8 +1,11 @@
 """musterd where things are not as usual: it works, or says why in one line."""
 
+import os
+import pathlib
 import resource
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -127,3 +130,53 @@ def test_files_that_may_not_grow(start, size):
     code, text = start(fork=limited(resource.RLIMIT_FSIZE, size))
     assert code == 1
     assert text.endswith(": File too large\n")
+
+
+# --- what is not started leaves nothing behind ---
+
+
+def test_a_place_for_its_pid_that_is_not_there(musterd):
+    m = musterd(CONFIG, "-p", "/no/such/place")
+    assert m.wait() == 1
+    assert m.stderr_text() == (
+        "musterd: /no/such/place: No such file or directory\n")
+    assert not m.default_socket("lock").exists()
+
+
+def test_a_pid_file_that_is_not_ours(musterd, as_user):
+    m = musterd(CONFIG, "-p", "/proc/1/limits", user=as_user)
+    assert m.wait() == 1
+    assert not m.default_socket("lock").exists()
+
+
+@pytest.fixture(name="place")
+def fixture_place():
+    """A directory with a configuration, where anybody may be."""
+    place = pathlib.Path(tempfile.mkdtemp(prefix="muster-", dir="/tmp"))
+    (place / "c.json").write_text(CONFIG)
+    place.chmod(0o777)
+    yield place
+    shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("words, code", [([], 1), (["-d"], 6)])
+def test_no_process_to_be_had(place, words, code):
+    root = os.geteuid() == 0
+
+    def demote():
+        if root:    # whom no limit binds
+            os.setgroups([])
+            os.setgid(harness.NOBODY)
+            os.setuid(harness.NOBODY)
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+
+    program = harness.Musterd._reachable() if root else harness.MUSTERD
+    done = subprocess.run(
+        [program, "-f", "c.json", "-p", "pid", *words], preexec_fn=demote,
+        cwd=place, env={"XDG_RUNTIME_DIR": str(place)}, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
+        timeout=30 * harness.SLOW)
+    assert (done.returncode, done.stdout + done.stderr) == (
+        code, "musterd: fork: Resource temporarily unavailable\n")
+    assert {p.name for p in place.iterdir()} == {"c.json", "muster"}
+    assert not list((place / "muster").iterdir())
