@@ -209,7 +209,6 @@ started(struct process *p)
 	p->live = 1;
 	p->started_wall = now_wall();
 	p->ended = 0;
-	p->job->nstarted++;
 	process_touch(p);
 	if (p->job->config->nverifiers > 0) {
 		verify_begin(p);
@@ -352,6 +351,7 @@ stop_at_rest(struct process *p)
 	process_timer_stop(p);
 	verify_cancel(p);
 	p->want = WANT_DOWN;
+	p->forgotten = (uint8_t)p->job->retired;
 	set_state(p, STATE_STOPPED);
 }
 
@@ -359,6 +359,8 @@ static void
 stay_down(struct process *p)
 {
 	p->want = WANT_DOWN;
+	if (p->job->retired)
+		stop_at_rest(p);
 }
 
 static void
@@ -412,8 +414,6 @@ settle(struct process *p)
 	if (comes_back)
 		decision = restart_decide(p, &delay);
 	if (!comes_back || decision == RESTART_GIVE_UP) {
-		if (process_success(p) == 0)
-			p->job->nended_well++;
 		set_state(p, comes_back ? STATE_FAILED : STATE_EXITED);
 		verify_process_ended(p, 0);
 		launch_continue();
