@@ -317,6 +317,7 @@ static void
 launch_done(void)
 {
 	struct timeval tv = {RUNNER_PATIENCE, 0};
+	uint32_t i;
 
 	mgr.phase = PHASE_RUNNING;
 	feed_status_changed();
@@ -326,6 +327,9 @@ launch_done(void)
 	(void)malloc_trim(0); /* what the burst has left */
 	if (runner_job == NULL)
 		return;
+	for (i = 0; i < mgr.nprocesses; i++)
+		if (mgr.processes[i]->state == STATE_EXITED)
+			process_tell_over(mgr.processes[i]);
 	/* The command writes by itself, and must not meet the display. */
 	runner_patience = evtimer_new(mgr.base, patience_cb, NULL);
 	if (mgr.relay == NULL || runner_patience == NULL ||

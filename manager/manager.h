@@ -186,6 +186,8 @@ int process_code(int32_t status);
 void process_failure(const struct process *, char *buf, size_t);
 /* "exited with code 3", "was ended by SIGTERM". */
 void process_end_text(const struct process *, char *buf, size_t size);
+/* Has ended for good: tells so if somebody should know. */
+void process_tell_over(const struct process *);
 /* Starts the timer of this state. */
 void process_timer(struct process *, uint64_t ns);
 void process_timer_stop(struct process *);

@@ -385,6 +385,37 @@ come_back(struct process *p)
 	p->again = 1;
 }
 
+static int
+is_to_end(const struct job_config *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->nverifiers; i++)
+		if (c->verifiers[i].kind == VERIFY_EXITED)
+			return 1;
+	return 0;
+}
+
+/*
+ * It is over, and not as it should be.  Where a policy was to keep it up this
+ * is told; so it is before and while the command of -x runs, which may well
+ * find another one at its port.
+ */
+void
+process_tell_over(const struct process *p)
+{
+	char end[64];
+
+	process_end_text(p, end, sizeof(end));
+	if (p->state == STATE_FAILED)
+		log_warnx("%s: %s, and is not started again (start-limit)",
+		    p->job->name, end);
+	else if (p->state == STATE_EXITED && mgr.runner != NULL &&
+	    !p->job->hidden && mgr.phase == PHASE_RUNNING &&
+	    process_success(p) == -1 && !is_to_end(p->job->config))
+		log_warnx("%s: %s", p->job->name, end);
+}
+
 /* What comes after an end, once nothing is left of it. */
 static void
 settle(struct process *p)
@@ -415,6 +446,7 @@ settle(struct process *p)
 		decision = restart_decide(p, &delay);
 	if (!comes_back || decision == RESTART_GIVE_UP) {
 		set_state(p, comes_back ? STATE_FAILED : STATE_EXITED);
+		process_tell_over(p);
 		verify_process_ended(p, 0);
 		launch_continue();
 		if (p->job->config->exit_shutdown)

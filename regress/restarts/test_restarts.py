@@ -208,3 +208,20 @@ def test_the_instance_that_ended_badly_is_told(musterd):
     assert m.wait() == 5
     assert "RuntimeError: task exited with code 1, and late waits for its " \
         "success" in m.stdout_text()
+
+
+def test_that_it_gives_up_is_told(musterd):
+    m = musterd({**KEEP, "processes": {"a": sh(
+        "exit 3", restart="always", backoff={"initial": 0},
+        **{"start-limit": {"count": 3}})}})
+    m.wait_text(r"^\[WARNING\] manager: default.a: exited with code 3, and is "
+                r"not started again \(start-limit\)$")
+    m.wait_state("a", "failed")
+
+
+def test_an_output_file_that_cannot_be(musterd):
+    """There is no more to be seen in it."""
+    m = musterd({"processes": {"a": job("true", redirect_output="no/log")}})
+    assert m.wait() == 5
+    assert "%s/no/log' (output file)" % m.dir in m.stdout_text()
+    assert "more is in" not in m.stdout_text() + m.stderr_text()
