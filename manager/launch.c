@@ -88,6 +88,7 @@ void
 launch_reloaded(void)
 {
 	want_jobs();
+	manager_warn();
 	reload_tell();
 	if (shutting_down())
 		return;

@@ -141,11 +141,33 @@ refuse(const struct config_report *report, int strict)
 	verdict(report->code, text);
 }
 
-/* What the configuration is warned of, until the log file is open. */
+/* The file has gone, or cannot be read any more: only at a reload. */
+static void
+refuse_unread(void)
+{
+	char text[512];
+	int error;
+
+	error = mgr.snapshot->error;
+	if (error == ENOENT)
+		(void)snprintf(text, sizeof(text), "Cannot find file %.400s.\n",
+		    mgr.snapshot->path);
+	else
+		(void)snprintf(text, sizeof(text),
+		    "Error while loading file %.400s: %s.\n",
+		    mgr.snapshot->path,
+		    error == EINVAL    ? "Not a regular file" :
+			error == EPERM ? "Others than its owner may write to "
+					 "it" :
+					 strerrordesc_np(error));
+	verdict(error == ENOENT ? EXIT_NOT_FOUND : EXIT_UNREADABLE, text);
+}
+
+/* What the configuration is warned of, until it can be told. */
 static struct config_report warnings;
 
-static void
-warn(void)
+void
+manager_warn(void)
 {
 	char line[600];
 	size_t i;
@@ -173,6 +195,10 @@ load(void)
 	struct config_report report;
 	int strict;
 
+	if (mgr.snapshot->error != 0) {
+		refuse_unread();
+		return;
+	}
 	memset(&report, 0, sizeof(report));
 	strict = (mgr.snapshot->flags & SNAPSHOT_CHECK_ONLY) != 0;
 	mgr.config =
@@ -186,7 +212,7 @@ load(void)
 	if (mgr.config == NULL)
 		refuse(&report, strict);
 	else {
-		if (mgr.birth == BIRTH_BOOT && !strict) {
+		if (mgr.birth != BIRTH_CRASH && !strict) {
 			warnings = report;
 			memset(&report, 0, sizeof(report));
 		}
@@ -256,7 +282,7 @@ seal_warning(struct imsg *imsg)
 	if (wire_end(&r) == -1)
 		return -1;
 	if (!strict) {
-		if (mgr.birth == BIRTH_BOOT)
+		if (mgr.birth != BIRTH_CRASH)
 			stage_blame(&warnings, entry, stage_of, 0, "");
 		return 0;
 	}
@@ -762,7 +788,8 @@ sealed(void)
 		return 0;
 	}
 	mgr.phase = PHASE_ADOPTING;
-	warn();
+	if (mgr.birth == BIRTH_BOOT)
+		manager_warn();
 	stage_end();
 	notify_begin();
 	snapshot_release(mgr.snapshot);

@@ -431,6 +431,8 @@ uint64_t now_mono(void);
 int64_t now_wall(void);
 /* At the end of this turn: feed, store, check whether all is done. */
 void manager_later(void);
+/* Tells what the configuration was warned of, once. */
+void manager_warn(void);
 /* The exit record was taken note of. */
 void manager_ack(uint32_t process, uint32_t generation);
 /* Tells the process that waits for a daemon's start; once. */

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import time
 
 from harness import job, sh, wait_for
 
@@ -189,7 +190,8 @@ def test_instances(musterd):
     assert now.items() >= before.items()
     expect(m, {"a": {**a, "instances": 1}, "b": a},
            "1 changed (a), 1 not touched")
-    wait_for("their end", lambda: len(rows(m)) == 2)
+    wait_for("their end", lambda: len(
+        m.get("/v1/processes").json()["processes"]) == 2)
     assert rows(m) == {key: before[key] for key in (("a", 0), ("b", 0))}
 
 
@@ -258,3 +260,65 @@ def test_after_one_that_is_changed(musterd):
     assert m.state("b") == "waiting"
     (m.dir / "two.go").touch()
     m.wait_state("b", "running")
+
+
+def test_a_file_that_cannot_be_read(musterd):
+    m = musterd({**KEEP, "processes": {"a": job("sleep", "1000")}})
+    m.wait_status()
+    aside = m.file.with_name("aside")
+    m.file.rename(aside)
+    reload(m)
+    m.wait_text(r"reload refused: Cannot find file .*\.json\.$")
+    m.file.mkdir()
+    reload(m)
+    m.wait_text("reload refused: Error while loading file .*: Not a regular")
+    m.file.rmdir()
+    aside.rename(m.file)
+    if os.geteuid() == 0:
+        m.file.chmod(0o666)
+        reload(m)
+        m.wait_text("reload refused: .*Others than its owner may write to it")
+        m.file.chmod(0o644)
+    expect(m, {"a": job("sleep", "1000")}, "1 not touched")
+
+
+def test_warnings_are_told(musterd):
+    """As at a start, and not those of a file that is refused."""
+    a = job("sleep", "1000")
+    m = musterd({**KEEP, "processes": {"a": a}})
+    m.wait_status()
+    rewrite(m, {"a": {**a, "restrat": "always", "nice": 99}})
+    reload(m)
+    m.wait_text("reload refused.*nice")
+    assert "restrat" not in m.stdout_text() + m.stderr_text()
+    expect(m, {"a": {**a, "restrat": "always"}}, "1 not touched")
+    assert len(re.findall(r"^\[WARNING\] .*restrat: unknown key",
+                          m.stdout_text() + m.stderr_text(), re.M)) == 1
+
+
+def test_signals_in_a_row(musterd):
+    """What was written before the last of them counts, whenever it comes."""
+    m = musterd({**KEEP, "processes": {"j": job("sleep", "1000")}})
+    m.wait_status()
+    for n in range(60):
+        rewrite(m, {f"j{n}": job("sleep", "1000")})
+        reload(m)
+        time.sleep(n % 20 / 100)
+        if n % 20 == 19:
+            wait_for("the last", lambda n=n: list(m.all()) == [f"j{n}"])
+
+
+def test_signals_without_a_manager(musterd):
+    m = musterd({**KEEP, "processes": {"a": job(
+        "sleep", "1000", redirect_output="log")}})
+    m.wait_status()
+    old = manager(m)
+    os.kill(old, signal.SIGSTOP)
+    (m.dir / "log").rename(m.dir / "log.1")
+    rewrite(m, {"b": job("sleep", "1000"), "a": job(
+        "sleep", "1000", redirect_output="log")})
+    os.kill(old, signal.SIGKILL)
+    m.signal(signal.SIGUSR1)
+    reload(m)
+    wait_for("the new job", lambda: "b" in pids(m))
+    wait_for("the log file", (m.dir / "log").exists)
