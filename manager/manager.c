@@ -141,28 +141,6 @@ refuse(const struct config_report *report, int strict)
 	verdict(report->code, text);
 }
 
-/* The file has gone, or cannot be read any more: only at a reload. */
-static void
-refuse_unread(void)
-{
-	char text[512];
-	int error;
-
-	error = mgr.snapshot->error;
-	if (error == ENOENT)
-		(void)snprintf(text, sizeof(text), "Cannot find file %.400s.\n",
-		    mgr.snapshot->path);
-	else
-		(void)snprintf(text, sizeof(text),
-		    "Error while loading file %.400s: %s.\n",
-		    mgr.snapshot->path,
-		    error == EINVAL    ? "Not a regular file" :
-			error == EPERM ? "Others than its owner may write to "
-					 "it" :
-					 strerrordesc_np(error));
-	verdict(error == ENOENT ? EXIT_NOT_FOUND : EXIT_UNREADABLE, text);
-}
-
 /* What the configuration is warned of, until it can be told. */
 static struct config_report warnings;
 
@@ -195,10 +173,6 @@ load(void)
 	struct config_report report;
 	int strict;
 
-	if (mgr.snapshot->error != 0) {
-		refuse_unread();
-		return;
-	}
 	memset(&report, 0, sizeof(report));
 	strict = (mgr.snapshot->flags & SNAPSHOT_CHECK_ONLY) != 0;
 	mgr.config =

@@ -523,7 +523,7 @@ REJECTED = {
 WARNINGS = {
     "one log file of two": (
         {"processes": {"a": {**J, "redirect-output": "log"},
-                       "b": {**J, "stdout": {"file": "./log",
+                       "b": {**J, "stdout": {"file": "log",
                                              "append": True}}}},
         "processes.b: its output file is also that of a, and is emptied at "
         "each start without append"),

@@ -1,5 +1,6 @@
 """HUP: the file is read anew, and only what changed is touched."""
 
+import contextlib
 import json
 import os
 import re
@@ -262,26 +263,6 @@ def test_after_one_that_is_changed(musterd):
     m.wait_state("b", "running")
 
 
-def test_a_file_that_cannot_be_read(musterd):
-    m = musterd({**KEEP, "processes": {"a": job("sleep", "1000")}})
-    m.wait_status()
-    aside = m.file.with_name("aside")
-    m.file.rename(aside)
-    reload(m)
-    m.wait_text(r"reload refused: Cannot find file .*\.json\.$")
-    m.file.mkdir()
-    reload(m)
-    m.wait_text("reload refused: Error while loading file .*: Not a regular")
-    m.file.rmdir()
-    aside.rename(m.file)
-    if os.geteuid() == 0:
-        m.file.chmod(0o666)
-        reload(m)
-        m.wait_text("reload refused: .*Others than its owner may write to it")
-        m.file.chmod(0o644)
-    expect(m, {"a": job("sleep", "1000")}, "1 not touched")
-
-
 def test_warnings_are_told(musterd):
     """As at a start, and not those of a file that is refused."""
     a = job("sleep", "1000")
@@ -317,7 +298,9 @@ def test_signals_without_a_manager(musterd):
     (m.dir / "log").rename(m.dir / "log.1")
     rewrite(m, {"b": job("sleep", "1000"), "a": job(
         "sleep", "1000", redirect_output="log")})
-    os.kill(old, signal.SIGKILL)
+    # The parent may have done it already.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(old, signal.SIGKILL)
     m.signal(signal.SIGUSR1)
     reload(m)
     wait_for("the new job", lambda: "b" in pids(m))
