@@ -16,6 +16,34 @@
 #define RETRY_MS 50
 #define LONG_SECONDS 3600 /* of one poll(2) */
 
+double give_up = -1;
+int silent;
+
+double
+patience(double seconds)
+{
+	double left;
+
+	if (give_up < 0)
+		return seconds;
+	left = give_up - monotonic();
+	left = (left > 0 ? left : 0) + GRACE_SECONDS;
+	return left < seconds ? left : seconds;
+}
+
+int
+no_answer(int loud)
+{
+	int late;
+
+	silent = 1;
+	late = give_up >= 0 && monotonic() >= give_up;
+	if (loud)
+		complain("musterd does not answer at %s%s", endpoint_text(),
+		    late ? " (not in time)" : "");
+	return late ? CTL_TIMEOUT : CTL_UNREACHABLE;
+}
+
 static int
 send_all(struct client *c, const char *p, size_t len)
 {
@@ -29,7 +57,8 @@ send_all(struct client *c, const char *p, size_t len)
 		if (n == -1) {
 			pfd.fd = c->fd;
 			pfd.events = POLLOUT;
-			if (poll(&pfd, 1, CONNECT_SECONDS * 1000) == 0) {
+			if (poll(&pfd, 1,
+				(int)(patience(CONNECT_SECONDS) * 1000)) == 0) {
 				errno = ETIMEDOUT;
 				return -1;
 			}
@@ -106,6 +135,7 @@ client_open(struct client *c, const char *method, const char *target,
 	http_begin(&c->http);
 	c->fd = -1;
 	errno = 0;
+	silent = 0;
 	bearer = authorization();
 	if (bearer == NULL)
 		return -1;
@@ -247,7 +277,7 @@ useless(const char *why, int loud)
 
 /* Reads to the end: NULL, or why not. */
 static const char *
-read_all(struct client *c, struct reply *reply, double deadline, int *late)
+read_all(struct client *c, struct reply *reply, double deadline)
 {
 	const char *body;
 	size_t len;
@@ -264,7 +294,7 @@ read_all(struct client *c, struct reply *reply, double deadline, int *late)
 			continue;
 		}
 		if (!client_wait(c, deadline)) {
-			*late = 1;
+			silent = 1;
 			return "it takes too long";
 		}
 		if (client_fill(c) == -1)
@@ -276,15 +306,14 @@ read_all(struct client *c, struct reply *reply, double deadline, int *late)
 int
 client_finish(struct client *c, struct reply *reply, double deadline)
 {
-	int late;
-
 	memset(reply, 0, sizeof(*reply));
-	late = 0;
-	c->why = read_all(c, reply, deadline, &late);
+	c->why = read_all(c, reply, deadline);
 	client_close(c);
 	if (c->why != NULL) {
 		reply_free(reply);
-		return c->lost || late ? CTL_UNREACHABLE : CTL_FAILED;
+		return silent ? no_answer(0) :
+		    c->lost   ? CTL_UNREACHABLE :
+				CTL_FAILED;
 	}
 	reply->status = c->http.status;
 	if (strcmp(c->http.type, "application/json") == 0 ||
@@ -304,7 +333,7 @@ request(struct reply *reply, const char *method, const char *target,
 	int code;
 
 	memset(reply, 0, sizeof(*reply));
-	deadline = monotonic() + seconds;
+	deadline = monotonic() + patience(seconds);
 	c = xreallocarray(NULL, 1, sizeof(*c));
 	/* muster-httpd may be replaced; to ask again changes nothing. */
 	again = strcmp(method, "GET") == 0 ? RETRIES : 0;
@@ -316,6 +345,10 @@ request(struct reply *reply, const char *method, const char *target,
 		code = client_finish(c, reply, deadline);
 		if (code == CTL_OK)
 			break;
+		if (silent) {
+			(void)no_answer(loud);
+			break;
+		}
 		if (!c->lost || again == 0) {
 			(void)useless(c->why, loud);
 			break;
@@ -336,7 +369,8 @@ request_raw(struct reply *reply, const char *target)
 	c = xreallocarray(NULL, 1, sizeof(*c));
 	code = client_open(c, "GET", target, "application/octet-stream");
 	if (code == 0)
-		code = client_finish(c, reply, monotonic() + ANSWER_SECONDS);
+		code = client_finish(
+		    c, reply, monotonic() + patience(ANSWER_SECONDS));
 	free(c);
 	if (code == 0 && reply->status == 200)
 		return 0;

@@ -32,6 +32,7 @@
 #define MAX_FOLLOWED 128 /* streams at once */
 #define ANSWER_SECONDS 30 /* patience for a document */
 #define CONNECT_SECONDS 5
+#define GRACE_SECONDS 1.0 /* for answers when the time is up */
 #define GONE_SECONDS 3.0 /* so long nobody answers: musterd has gone */
 
 enum exit_code {
@@ -391,10 +392,24 @@ struct reply {
 	int status;
 };
 
+/* When the verb gives up (monotonic(); --timeout); negative: never. */
+extern double give_up;
+
+/* The last request met somebody who does not answer. */
+extern int silent;
+
+/* So long may be waited for what wants `seconds` at most: until the verb
+ * gives up, and a moment, so that what is due then can still come. */
+double patience(double seconds);
+/* Nobody answers in time: CTL_TIMEOUT if the verb gives up, or
+ * CTL_UNREACHABLE. */
+int no_answer(int loud);
+
 /*
  * A request and its whole answer, `seconds` at most; a GET is repeated when
  * the connection is lost.  0, whatever its status; else an exit code, told
- * if loud: CTL_UNREACHABLE, CTL_DENIED, or CTL_FAILED for nonsense.
+ * if loud: CTL_UNREACHABLE, CTL_TIMEOUT (the verb gives up), CTL_DENIED, or
+ * CTL_FAILED for nonsense.
  */
 int request(struct reply *, const char *method, const char *target,
     double seconds, int loud);
@@ -455,7 +470,7 @@ int processes_get(struct processes *, int loud);
 void processes_free(struct processes *);
 /* GET /v1/processes/ID, without a word; *out is the document that p lives
  * in, to be released. */
-int process_get(uint32_t id, struct process *p, json_t **out);
+int process_get(uint32_t id, double seconds, struct process *p, json_t **out);
 
 /* Has reached what it is there for. */
 int process_is_good(const struct process *);

@@ -188,26 +188,28 @@ int
 feed_read(struct feed *f)
 {
 	int code;
+	int late;
 	int n;
 	unsigned int tries;
 
-	for (tries = 0;; tries++) {
+	late = 0;
+	for (tries = 0; !late; tries++) {
 		if (feed_open(f, 0) == -1)
 			return unreachable(errno, 1);
 		do {
 			n = client_wait(
 			    f->client, monotonic() + ANSWER_SECONDS);
-			if (n == 1)
-				n = feed_take(f);
-			else
-				n = -1;
+			late = n == 0;
+			n = late ? -1 : feed_take(f);
 		} while (n == 0);
-		if (n != -1 || tries == RETRIES)
+		if (n != -1 || late || tries == RETRIES)
 			break;
 		(void)poll(NULL, 0, 50);
 	}
 	code = n == 2 ? refused(f) : CTL_OK;
-	if (n == -1) {
+	if (late)
+		code = no_answer(1);
+	else if (n == -1) {
 		complain("the connection to %s is lost", endpoint_text());
 		code = CTL_UNREACHABLE;
 	}

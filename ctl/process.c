@@ -164,7 +164,7 @@ processes_free(struct processes *all)
 }
 
 int
-process_get(uint32_t id, struct process *p, json_t **out)
+process_get(uint32_t id, double seconds, struct process *p, json_t **out)
 {
 	struct reply reply;
 	char target[64];
@@ -172,7 +172,7 @@ process_get(uint32_t id, struct process *p, json_t **out)
 
 	*out = NULL;
 	(void)snprintf(target, sizeof(target), "/v1/processes/%u", id);
-	code = request(&reply, "GET", target, ANSWER_SECONDS, 0);
+	code = request(&reply, "GET", target, seconds, 0);
 	if (code != CTL_OK)
 		return code;
 	code = reply.status == 404 ? CTL_UNKNOWN : CTL_FAILED;

@@ -17,6 +17,7 @@
 #define TAIL_LINES 10
 #define LOST_SECONDS 90 /* for a restart whose answer was lost */
 #define ACCEPT_SECONDS 2 /* for one that is not waited for */
+#define LOOK_SECONDS 5 /* for one look */
 
 struct restart {
 	struct progress progress;
@@ -33,14 +34,17 @@ struct one {
 	double began;
 };
 
-static void
+/* An exit code, without a word. */
+static int
 look(struct restart *r, struct one *one)
 {
 	struct process p;
 	json_t *document;
+	int code;
 
-	if (process_get(one->before->id, &p, &document) != CTL_OK)
-		return;
+	code = process_get(one->before->id, LOOK_SECONDS, &p, &document);
+	if (code != CTL_OK)
+		return code;
 	if (one->document != NULL)
 		json_decref(one->document);
 	one->document = document;
@@ -49,6 +53,7 @@ look(struct restart *r, struct one *one)
 	if (p.generation != one->before->generation ||
 	    strcmp(p.state, one->before->state) != 0)
 		progress_change(&r->progress, one->row, &p);
+	return CTL_OK;
 }
 
 /* ---- what is told
@@ -155,7 +160,7 @@ judge(struct restart *r, struct one *one, const struct reply *reply)
 	char *text;
 	int code;
 
-	look(r, one);
+	(void)look(r, one);
 	if (reply->status == 200) {
 		if (json_is_true(json_object_get(reply->json, "success"))) {
 			tell_good(r, one);
@@ -193,7 +198,7 @@ observe(struct restart *r, struct one *one)
 		last = r->deadline;
 	p = &one->now;
 	do {
-		look(r, one);
+		(void)look(r, one);
 		if (one->document != NULL &&
 		    p->generation > one->before->generation) {
 			if (p->verified) {
@@ -224,7 +229,7 @@ wait_answer(struct restart *r, struct one *one, const struct client *c)
 		if (r->progress.kind == PROGRESS_QUIET)
 			return client_wait(c, r->deadline);
 		if (frame % FRAMES_PER_LOOK == 0)
-			look(r, one);
+			(void)look(r, one);
 		progress_draw(&r->progress);
 		until = monotonic() + FRAME;
 		if (r->deadline >= 0 && r->deadline < until)
@@ -234,6 +239,27 @@ wait_answer(struct restart *r, struct one *one, const struct client *c)
 		if (r->deadline >= 0 && monotonic() >= r->deadline)
 			return 0;
 	}
+}
+
+/* Not answered in time, or not waited for: is musterd at it? */
+static int
+tell_pending(struct restart *r, struct one *one)
+{
+	int code;
+
+	code = look(r, one);
+	if (code == CTL_UNREACHABLE || code == CTL_TIMEOUT)
+		return tell_bad(r, one,
+		    "musterd does not answer; the restart may go on", code);
+	if (!options.no_wait)
+		return tell_bad(r, one,
+		    "not verified in time; the restart goes on", CTL_TIMEOUT);
+	progress_done(&r->progress, one->row, 1);
+	progress_clear(&r->progress);
+	note_json(r, one, NULL);
+	if (!options.json)
+		result("%s: restart is under way", one->before->label);
+	return CTL_OK;
 }
 
 /* Has it begun?  An error comes at once. */
@@ -246,7 +272,7 @@ wait_accepted(struct restart *r, struct one *one, const struct client *c)
 	do {
 		if (client_wait(c, monotonic() + 0.02))
 			return 1;
-		look(r, one);
+		(void)look(r, one);
 		if (one->document != NULL &&
 		    (one->now.generation > one->before->generation ||
 			strcmp(one->now.state, one->before->state) != 0))
@@ -276,18 +302,9 @@ restart_one(struct restart *r, struct one *one)
 	if (!answered) {
 		client_close(c);
 		free(c);
-		if (!options.no_wait)
-			return tell_bad(r, one,
-			    "not verified in time; the restart goes on",
-			    CTL_TIMEOUT);
-		progress_done(&r->progress, one->row, 1);
-		progress_clear(&r->progress);
-		note_json(r, one, NULL);
-		if (!options.json)
-			result("%s: restart is under way", one->before->label);
-		return CTL_OK;
+		return tell_pending(r, one);
 	}
-	code = client_finish(c, &reply, monotonic() + ANSWER_SECONDS);
+	code = client_finish(c, &reply, monotonic() + patience(ANSWER_SECONDS));
 	free(c);
 	if (code != CTL_OK)
 		return observe(r, one);
@@ -306,7 +323,7 @@ restart_all(struct process **list, size_t n)
 	int worst;
 
 	r.results = json_array();
-	r.deadline = options.timeout < 0 ? -1 : monotonic() + options.timeout;
+	r.deadline = give_up;
 	progress_begin(&r.progress, n);
 	for (i = 0; i < n; i++)
 		r.progress.rows[i].label = list[i]->label;
@@ -348,6 +365,8 @@ verb_restart(int argc, char **argv)
 			"restart: which processes? (--all for all of them)");
 		return CTL_USAGE;
 	}
+	if (options.timeout >= 0)
+		give_up = monotonic() + options.timeout;
 	code = locate(1);
 	if (code == CTL_OK)
 		code = processes_get(&all, 1);

@@ -39,6 +39,8 @@ ask(void)
 	int code;
 
 	code = request(&reply, "DELETE", "/", ANSWER_SECONDS, 0);
+	if (silent)
+		return no_answer(1);
 	if (code == CTL_UNREACHABLE)
 		return CTL_OK; /* it may have been quick: we shall see */
 	if (code != CTL_OK)
@@ -127,6 +129,7 @@ verb_shutdown(int argc, char **argv)
 	(void)argv;
 	began = monotonic();
 	deadline = options.timeout < 0 ? -1 : began + options.timeout;
+	give_up = deadline;
 	code = locate(1);
 	if (code == CTL_OK)
 		code = get_pid(&pid);

@@ -171,7 +171,8 @@ connect_address(const struct addrinfo *ai)
 		pfd.events = POLLOUT;
 		len = sizeof(error);
 		if (error == EINPROGRESS) {
-			if (poll(&pfd, 1, CONNECT_SECONDS * 1000) <= 0)
+			if (poll(&pfd, 1,
+				(int)(patience(CONNECT_SECONDS) * 1000)) <= 0)
 				error = ETIMEDOUT;
 			else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error,
 				     &len) == -1)
@@ -219,7 +220,7 @@ endpoint_connect(const struct endpoint *e)
 	if (e->guarded && check_trust(e->path) == -1)
 		return -1;
 	/* EAGAIN: so many wait already. */
-	deadline = monotonic() + CONNECT_SECONDS;
+	deadline = monotonic() + patience(CONNECT_SECONDS);
 	while ((fd = connect_unix(e->path)) == -1 && errno == EAGAIN &&
 	    monotonic() < deadline)
 		(void)poll(NULL, 0, 10);
@@ -264,6 +265,8 @@ unreachable(int error, int loud)
 
 	if (error == 0) /* it was told why */
 		return CTL_FAILED;
+	if (error == EAGAIN || error == ETIMEDOUT)
+		return no_answer(loud);
 	if (error == EACCES || error == EPERM) {
 		if (loud)
 			complain("%s: %s", endpoint_text(), reason(error));

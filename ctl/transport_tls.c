@@ -57,7 +57,8 @@ await(int fd, int want)
 	pfd.fd = fd;
 	pfd.events = want == TLS_WANT_POLLOUT ? POLLOUT : POLLIN;
 	errno = ETIMEDOUT;
-	return poll(&pfd, 1, CONNECT_SECONDS * 1000) > 0 ? 0 : -1;
+	return poll(&pfd, 1, (int)(patience(CONNECT_SECONDS) * 1000)) > 0 ? 0 :
+									    -1;
 }
 
 int

@@ -179,7 +179,7 @@ not_ready(const struct reply *reply, double deadline)
 
 /* Seconds that the server may take, in whole ones. */
 static int
-patience(double deadline)
+server_patience(double deadline)
 {
 	double left;
 
@@ -201,7 +201,7 @@ wait_ready(double deadline)
 
 	lost = 0;
 	for (first = 1;; first = 0) {
-		seconds = patience(deadline);
+		seconds = server_patience(deadline);
 		(void)snprintf(
 		    target, sizeof(target), "/v1/ready?wait=%d", seconds);
 		code = request(
@@ -216,6 +216,11 @@ wait_ready(double deadline)
 			reply_free(&reply);
 			if (code != PENDING)
 				return code;
+		} else if (silent) {
+			if (!first)
+				(void)no_answer(1);
+			return finish(
+			    code, lines_of("musterd does not answer"));
 		} else if (first || code != CTL_UNREACHABLE) {
 			return first ? code : strange_answer(1);
 		} else if (has_gone(&lost)) {
@@ -385,6 +390,11 @@ wait_states(struct wait *w, struct processes *all)
 		pause_until(w->deadline, pause);
 		pause = pause * 2 > LAST_PAUSE ? LAST_PAUSE : pause * 2;
 		while ((code = processes_get(all, 0)) != CTL_OK) {
+			if (silent) {
+				(void)no_answer(1);
+				return conclude(
+				    w, PENDING, " (not in time)", code);
+			}
 			if (code != CTL_UNREACHABLE)
 				return code == CTL_FAILED ? strange_answer(1) :
 							    code;
@@ -407,6 +417,8 @@ wait_processes(double deadline, char **names, int nnames)
 	int code;
 
 	code = processes_get(&all, 1);
+	if (silent)
+		return finish(code, lines_of("musterd does not answer"));
 	if (code != CTL_OK)
 		return code;
 	memset(&w, 0, sizeof(w));
@@ -440,6 +452,7 @@ verb_wait(int argc, char **argv)
 	int code;
 
 	deadline = options.timeout < 0 ? -1 : monotonic() + options.timeout;
+	give_up = deadline;
 	code = locate(1);
 	if (code != CTL_OK)
 		return code;

@@ -7,9 +7,10 @@
  * manager/console.c manager/feed.c manager/files.c
  * manager/environment_file.c manager/failure.c manager/jobs.c
  * manager/launch.c manager/logline.c manager/notify.c manager/process.c
- * manager/progress.c manager/request.c manager/restart.c manager/shutdown.c
- * manager/snapshot.c manager/stage.c manager/stage_listen.c manager/stop.c
- * manager/suggest.c manager/tail.c manager/verify.c manager/world.c
+ * manager/progress.c manager/reload.c manager/request.c manager/restart.c
+ * manager/shutdown.c manager/snapshot.c manager/stage.c
+ * manager/stage_listen.c manager/stop.c manager/suggest.c manager/tail.c
+ * manager/verify.c manager/world.c
  * common/channel.c common/document.c common/document_json.c
  * common/document_yaml.c common/imsg.c common/bucket.c common/imsg_buffer.c
  * common/suggest.c common/wire.c */

@@ -314,6 +314,17 @@ signal_check(void)
 }
 
 void
+signal_again(void)
+{
+}
+
+void
+signal_done(int sig)
+{
+	(void)sig;
+}
+
+void
 signal_manager_ready(void)
 {
 }

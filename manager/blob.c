@@ -1,13 +1,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <bsd/string.h>
+
 #include "../common/imsg.h"
 #include "../common/wire.h"
 #include "manager.h"
 
 /*
  * State that outlives this manager: a blob for each process and one for the
- * whole, kept by the parent unread.  A running, verified process with no
+ * whole, kept by the parent unread.  A running process without verifier and
  * history needs none: that is what a missing blob means, as long as ids
  * follow from the configuration.  Before and after a reload they do not, and
  * each process has a blob with its name.
@@ -36,7 +38,19 @@ is_default(const struct process *p)
 {
 	return !mgr.named && p->state == STATE_RUNNING && p->want == WANT_UP &&
 	    p->verified && p->listed && p->backoff == 0 && p->retries == 0 &&
-	    p->restarts == 0 && !p->again && !p->ended;
+	    p->restarts == 0 && !p->again && !p->ended && p->verdict == NULL;
+}
+
+/* At the end, and only if there is one. */
+static void
+put_verdict(struct wire *w, const struct verdict *d)
+{
+	if (d == NULL)
+		return;
+	wire_put_str(w, d->kind);
+	wire_put_u32(w, d->attempts);
+	wire_put_u64(w, d->elapsed);
+	wire_put_str(w, d->last);
 }
 
 static void
@@ -62,6 +76,7 @@ put_process(struct wire *w, const struct process *p)
 	wire_put_str(w, mgr.named ? p->job->config->name : "");
 	wire_put_u32(w, p->instance);
 	wire_put_u64(w, mgr.named ? p->job->config->hash : 0);
+	put_verdict(w, p->verdict);
 }
 
 void
@@ -113,6 +128,35 @@ blob_global(void)
 	wire_free(&w);
 }
 
+/* A text for logs, terminals and the API, as verify.c writes it. */
+static void
+get_text(struct wire_reader *r, char *buf, size_t size)
+{
+	char raw[256];
+	char clean[4 * sizeof(raw) + 16];
+
+	if (size > sizeof(raw))
+		size = sizeof(raw);
+	wire_get_string(r, raw, size);
+	logline_clean(clean, sizeof(clean), raw);
+	(void)strlcpy(buf, clean, size);
+}
+
+static struct verdict *
+get_verdict(struct wire_reader *r)
+{
+	struct verdict *d;
+
+	d = calloc(1, sizeof(*d));
+	if (d == NULL)
+		fatal("state of the world");
+	get_text(r, d->kind, sizeof(d->kind));
+	d->attempts = wire_get_u32(r);
+	d->elapsed = wire_get_u64(r);
+	get_text(r, d->last, sizeof(d->last));
+	return d;
+}
+
 int
 blob_read_process(struct blob *b, const void *data, size_t len)
 {
@@ -142,11 +186,21 @@ blob_read_process(struct blob *b, const void *data, size_t len)
 	b->job = wire_get_strdup(&r, MAX_NAME + 1);
 	b->instance = wire_get_u32(&r);
 	b->hash = wire_get_u64(&r);
+	if (!r.failed && r.left > 0)
+		b->verdict = get_verdict(&r);
 	return wire_end(&r);
 }
 
 void
-blob_apply(const struct blob *b, struct process *p)
+blob_free(struct blob *b)
+{
+	free(b->job);
+	free(b->verdict);
+	memset(b, 0, sizeof(*b));
+}
+
+void
+blob_apply(struct blob *b, struct process *p)
 {
 	p->state = b->state;
 	p->want = b->want;
@@ -165,6 +219,11 @@ blob_apply(const struct blob *b, struct process *p)
 	p->started_wall = b->started_wall;
 	p->ended_wall = b->ended_wall;
 	p->stored = 1;
+	/* After a reload there may be nothing more that verifies it. */
+	if (p->job->config->nverifiers == 0)
+		return;
+	p->verdict = b->verdict;
+	b->verdict = NULL;
 }
 
 int

@@ -7,8 +7,8 @@
 #include "config_table.h"
 
 /*
- * What concerns several jobs: names, the order that `after` makes, and how
- * much of all there may be.
+ * What concerns several jobs: names, the order that `after` makes, how much
+ * of all there may be, and what they do to each other.
  */
 
 #define OWN_ENTRIES 8 /* of musterd itself: listeners, log file, -x */
@@ -244,6 +244,99 @@ check_totals(struct loader *l)
 	}
 }
 
+/* ---- what is hardly meant ---------------------------------------------- */
+
+/* A log file of a job. */
+struct log_user {
+	const struct job_config *job;
+	const struct output_config *output;
+};
+
+static int
+by_path(const void *a, const void *b)
+{
+	const struct log_user *x = a;
+	const struct log_user *y = b;
+	int n;
+
+	n = strcmp(x->output->path, y->output->path);
+	if (n != 0)
+		return n;
+	return x->job->entry < y->job->entry ? -1 :
+					       x->job->entry > y->job->entry;
+}
+
+static void
+add_user(struct log_user *list, size_t *n, const struct job_config *job,
+    const struct output_config *output)
+{
+	if (output->mode != OUTPUT_FILE ||
+	    strncmp(output->path, "/dev/", 5) == 0)
+		return;
+	list[*n].job = job;
+	list[(*n)++].output = output;
+}
+
+/* Who starts later takes away what the other one has written. */
+static void
+check_log_files(struct loader *l)
+{
+	const struct log_user *other;
+	const struct log_user *u;
+	struct log_user *list;
+	size_t i;
+	size_t n;
+
+	list =
+	    config_alloc(l->config, (2 * l->config->njobs + 1) * sizeof(*list));
+	n = 0;
+	for (i = 0; i < l->config->njobs; i++) {
+		add_user(
+		    list, &n, l->config->jobs[i], &l->config->jobs[i]->out);
+		add_user(
+		    list, &n, l->config->jobs[i], &l->config->jobs[i]->err);
+	}
+	qsort(list, n, sizeof(*list), by_path);
+	for (i = 1; i < n; i++) {
+		other = &list[i - 1];
+		u = &list[i];
+		if (u->job != other->job &&
+		    strcmp(u->output->path, other->output->path) == 0 &&
+		    !(u->output->append && other->output->append))
+			config_problem_add(l->report, l->strict, EXIT_SETUP,
+			    &u->job->at,
+			    "processes.%s: its output file is also that of "
+			    "%s, and is emptied at each start without append",
+			    u->job->name, other->job->name);
+	}
+}
+
+static void
+check_ends(struct loader *l)
+{
+	const struct job_config *c;
+	const struct job_config *other;
+	const struct after *a;
+	size_t i;
+	size_t j;
+
+	for (i = 0; i < l->config->njobs; i++) {
+		c = l->config->jobs[i];
+		for (j = 0; j < c->nafter; j++) {
+			a = &c->after[j];
+			other = l->config->jobs[a->index];
+			if (a->condition == AFTER_EXITED &&
+			    other->restart == RESTART_ALWAYS &&
+			    other->limit_count == 0)
+				config_problem_add(l->report, l->strict,
+				    EXIT_SETUP, &a->at,
+				    "processes.%s.after: %s has \"restart: "
+				    "always\" and is never over",
+				    c->name, other->name);
+		}
+	}
+}
+
 void
 config_check_jobs(struct loader *l)
 {
@@ -271,4 +364,8 @@ config_check_jobs(struct loader *l)
 		check_cycles(l);
 	if (l->report->errors == 0)
 		check_totals(l);
+	if (l->report->errors > 0)
+		return;
+	check_log_files(l);
+	check_ends(l);
 }

@@ -154,6 +154,12 @@ console_log(int level, const char *program, const char *text)
 	log_line((enum log_level)level, program, text);
 }
 
+void
+console_note(const char *text)
+{
+	log_line(LOG_LEVEL_INFO, "", text);
+}
+
 /* Not on standard output: that is as pymanager's. */
 void
 console_audit(const struct audit *a)

@@ -45,12 +45,22 @@ want_job(struct job *job)
 static void
 want_jobs(void)
 {
+	struct job *job;
 	size_t i;
+	size_t j;
 
 	for (i = 0; i < mgr.njobs; i++)
 		if (mgr.jobs[i].config->autostart && !mgr.jobs[i].hidden)
 			want_job(&mgr.jobs[i]);
 	runner_job = mgr.runner;
+	/* The others wait for nothing. */
+	for (i = 0; i < mgr.njobs; i++) {
+		job = &mgr.jobs[i];
+		for (j = 0; j < job->nprocesses; j++)
+			if (!job->wanted && !job->hidden &&
+			    job->processes[j]->state == STATE_WAITING)
+				process_event(job->processes[j], EVENT_STOP);
+	}
 }
 
 void
@@ -59,6 +69,11 @@ launch_adopt(void)
 	want_jobs();
 	launch_flushed();
 	notify_ready(); /* perhaps a reload has failed */
+	if (mgr.phase == PHASE_RUNNING) {
+		/* Jobs of a reload may still wait. */
+		mgr.reloading = 1;
+		launch_continue();
+	}
 	if (mgr.phase != PHASE_LAUNCHING)
 		return;
 	notify_slow();
@@ -68,27 +83,13 @@ launch_adopt(void)
 		launch_continue();
 }
 
-/* Jobs that are new start now; the number of those that are not is told. */
+/* What is new starts now. */
 void
 launch_reloaded(void)
 {
-	unsigned int added;
-	unsigned int changed;
-	size_t i;
-
 	want_jobs();
-	added = 0;
-	changed = 0;
-	for (i = 0; i < mgr.njobs; i++) {
-		if (mgr.jobs[i].hidden)
-			continue;
-		if (!mgr.jobs[i].launched)
-			added++;
-		if (mgr.jobs[i].changed)
-			changed++;
-	}
-	log_info("reloaded: %u added, %u changed, %zu jobs", added, changed,
-	    mgr.njobs);
+	manager_warn();
+	reload_tell();
 	if (shutting_down())
 		return;
 	/* A failure among the new ones is told, and takes nothing down. */
@@ -104,17 +105,9 @@ launch_reloaded(void)
 void
 launch_begin(void)
 {
-	size_t i;
-	size_t j;
-
 	mgr.phase = PHASE_LAUNCHING;
 	feed_status_changed();
 	want_jobs();
-	for (i = 0; i < mgr.njobs; i++)
-		for (j = 0; j < mgr.jobs[i].nprocesses; j++)
-			if (!mgr.jobs[i].wanted && !mgr.jobs[i].hidden)
-				process_event(
-				    mgr.jobs[i].processes[j], EVENT_STOP);
 	progress_begin();
 	notify_slow();
 	blob_global();
@@ -140,6 +133,21 @@ job_up(const struct job *job)
 	return job->nverified >= job->nprocesses;
 }
 
+/* Is one of it on its way? */
+static int
+job_starting(const struct job *job)
+{
+	const struct process *p;
+	unsigned int i;
+
+	for (i = 0; i < job->nprocesses; i++) {
+		p = job->processes[i];
+		if (p->again || p->state == STATE_STARTING)
+			return 1;
+	}
+	return 0;
+}
+
 /* ---- file order ----------------------------------------------------- */
 
 static int
@@ -157,7 +165,8 @@ launch_in_order(void)
 		}
 		if (!job->launched)
 			launch_job(job);
-		if (job->config->nverifiers > 0 && !job_up(job))
+		if (job->config->nverifiers > 0 &&
+		    (!job_up(job) || job_starting(job)))
 			return 0;
 		if (job->config->nverifiers > 0)
 			group++;
@@ -168,36 +177,50 @@ launch_in_order(void)
 
 /* ---- after ---------------------------------------------------------- */
 
-/* 1 satisfied, 0 not yet, -1 never */
+/*
+ * What one process has to do with it: 1 satisfied, 0 not yet, -1 never.
+ * What was so before it was told to restart does not count.
+ */
 static int
-after_state(const struct after *after)
+after_process(const struct process *p, enum after_condition condition)
 {
-	const struct process *p;
-	const struct job *job;
-	unsigned int i;
-
-	job = &mgr.jobs[after->index];
-	switch (after->condition) {
+	switch (condition) {
 	case AFTER_STARTED:
-		return job->nstarted >= job->nprocesses;
+		return p->started_wall != 0 && !p->spawning && !p->again;
 	case AFTER_VERIFIED:
-		return job_up(job);
+		return p->verified && p->state != STATE_STOPPING &&
+		    p->state != STATE_BACKOFF;
 	case AFTER_EXITED:
 		break;
 	}
-	if (job->nended_well >= job->nprocesses)
-		return 1;
-	for (i = 0; i < job->nprocesses; i++) {
-		p = job->processes[i];
-		if ((p->state == STATE_EXITED || p->state == STATE_FAILED) &&
-		    p->ended && process_success(p) == -1)
-			return -1;
+	if ((p->state != STATE_EXITED && p->state != STATE_FAILED) || !p->ended)
+		return 0;
+	return process_success(p) == 0 ? 1 : -1;
+}
+
+/* The same of all its processes; the last word is that of `decides`. */
+static int
+after_state(const struct after *after, struct process **decides)
+{
+	const struct job *job;
+	unsigned int i;
+	int state;
+	int worst;
+
+	job = &mgr.jobs[after->index];
+	worst = 1;
+	for (i = 0; i < job->nprocesses && worst != -1; i++) {
+		state = after_process(job->processes[i], after->condition);
+		if (state >= worst)
+			continue;
+		worst = state;
+		*decides = job->processes[i];
 	}
-	return 0;
+	return worst;
 }
 
 static int
-job_may_start(const struct job *job)
+job_may_start(struct job *job)
 {
 	const struct job_config *c;
 	struct process *dead;
@@ -208,17 +231,18 @@ job_may_start(const struct job *job)
 
 	c = job->config;
 	for (i = 0; i < c->nafter; i++) {
-		state = after_state(&c->after[i]);
+		state = after_state(&c->after[i], &dead);
 		if (state == 0)
 			return 0;
 		if (state == 1)
 			continue;
-		dead = mgr.jobs[c->after[i].index].processes[0];
 		process_end_text(dead, end, sizeof(end));
 		(void)snprintf(text, sizeof(text),
 		    "RuntimeError: %s %s, and %s waits for its success",
 		    dead->job->config->name, end, c->name);
-		launch_process_failed(dead, text);
+		if (!job->stuck)
+			launch_process_failed(dead, text);
+		job->stuck = 1;
 		return -1;
 	}
 	return 1;
@@ -257,10 +281,11 @@ launch_graph(void)
 		if (busy >= mgr.config->start_parallel)
 			return 0;
 		state = job_may_start(job);
-		if (state == -1)
+		if (mgr.launch_failed)
 			return 0;
-		if (state == 0)
+		if (state != 1)
 			continue;
+		job->stuck = 0;
 		launch_job(job);
 		busy += job->nprocesses;
 	}
@@ -293,6 +318,7 @@ static void
 launch_done(void)
 {
 	struct timeval tv = {RUNNER_PATIENCE, 0};
+	uint32_t i;
 
 	mgr.phase = PHASE_RUNNING;
 	feed_status_changed();
@@ -302,6 +328,9 @@ launch_done(void)
 	(void)malloc_trim(0); /* what the burst has left */
 	if (runner_job == NULL)
 		return;
+	for (i = 0; i < mgr.nprocesses; i++)
+		if (mgr.processes[i]->state == STATE_EXITED)
+			process_tell_over(mgr.processes[i]);
 	/* The command writes by itself, and must not meet the display. */
 	runner_patience = evtimer_new(mgr.base, patience_cb, NULL);
 	if (mgr.relay == NULL || runner_patience == NULL ||

@@ -141,11 +141,11 @@ refuse(const struct config_report *report, int strict)
 	verdict(report->code, text);
 }
 
-/* What the configuration is warned of, until the log file is open. */
+/* What the configuration is warned of, until it can be told. */
 static struct config_report warnings;
 
-static void
-warn(void)
+void
+manager_warn(void)
 {
 	char line[600];
 	size_t i;
@@ -186,7 +186,7 @@ load(void)
 	if (mgr.config == NULL)
 		refuse(&report, strict);
 	else {
-		if (mgr.birth == BIRTH_BOOT && !strict) {
+		if (mgr.birth != BIRTH_CRASH && !strict) {
 			warnings = report;
 			memset(&report, 0, sizeof(report));
 		}
@@ -256,7 +256,7 @@ seal_warning(struct imsg *imsg)
 	if (wire_end(&r) == -1)
 		return -1;
 	if (!strict) {
-		if (mgr.birth == BIRTH_BOOT)
+		if (mgr.birth != BIRTH_CRASH)
 			stage_blame(&warnings, entry, stage_of, 0, "");
 		return 0;
 	}
@@ -762,7 +762,8 @@ sealed(void)
 		return 0;
 	}
 	mgr.phase = PHASE_ADOPTING;
-	warn();
+	if (mgr.birth == BIRTH_BOOT)
+		manager_warn();
 	stage_end();
 	notify_begin();
 	snapshot_release(mgr.snapshot);

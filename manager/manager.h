@@ -50,7 +50,7 @@ SLIST_HEAD(pending_list, pending);
 
 /* What the API tells of the verifier of a process. */
 struct verdict {
-	const char *kind;
+	char kind[MAX_NAME + 1];
 	uint32_t attempts;
 	uint64_t elapsed;
 	char last[160];
@@ -67,9 +67,8 @@ struct job {
 	struct process **processes; /* by instance */
 	unsigned int nprocesses;
 	unsigned int nverified; /* processes that were verified once */
-	unsigned int nended_well; /* ended with a success code */
-	unsigned int nstarted;
 	int launched; /* its processes were asked to start */
+	int stuck; /* cannot start as things are: this was told */
 	int wanted; /* autostart, or something that starts needs it */
 	int hidden; /* the command of -x: no job of the API */
 	int retired; /* left the configuration: goes down */
@@ -187,6 +186,8 @@ int process_code(int32_t status);
 void process_failure(const struct process *, char *buf, size_t);
 /* "exited with code 3", "was ended by SIGTERM". */
 void process_end_text(const struct process *, char *buf, size_t size);
+/* Has ended for good: tells so if somebody should know. */
+void process_tell_over(const struct process *);
 /* Starts the timer of this state. */
 void process_timer(struct process *, uint64_t ns);
 void process_timer_stop(struct process *);
@@ -292,6 +293,8 @@ void console_audit(const struct audit *);
 void console_command(char *buf, size_t size, const struct job_config *);
 /* A line of the log, by verbosity: see logline.h. */
 void console_log(int level, const char *program, const char *text);
+/* The same, whatever the verbosity. */
+void console_note(const char *text);
 void console_report(const struct config_report *, int number);
 
 /* ---- progress.c: the display while starting ------------------------- */
@@ -351,6 +354,7 @@ struct blob {
 	char *job; /* name, "" when ids follow from the file; owned */
 	uint32_t instance;
 	uint64_t hash; /* of the job's spec */
+	struct verdict *verdict; /* NULL: none; owned */
 };
 
 void blob_process(struct process *);
@@ -358,7 +362,8 @@ void blob_global(void);
 /* Before a reload: from now on each process has a blob with its name. */
 void blob_name_all(void);
 int blob_read_process(struct blob *, const void *, size_t);
-void blob_apply(const struct blob *, struct process *);
+void blob_free(struct blob *); /* what it owns */
+void blob_apply(struct blob *, struct process *); /* takes the verdict */
 int blob_read_global(const void *, size_t);
 
 /* ---- world.c -------------------------------------------------------- */
@@ -400,6 +405,10 @@ uint32_t stage_add(
 
 void stage_listeners(void);
 
+/* ---- reload.c ------------------------------------------------------- */
+
+void reload_tell(void); /* what it has done */
+
 /* ---- jobs.c --------------------------------------------------------- */
 
 /* Makes jobs and processes of the configuration.  0 or -1 (memory). */
@@ -422,6 +431,8 @@ uint64_t now_mono(void);
 int64_t now_wall(void);
 /* At the end of this turn: feed, store, check whether all is done. */
 void manager_later(void);
+/* Tells what the configuration was warned of, once. */
+void manager_warn(void);
 /* The exit record was taken note of. */
 void manager_ack(uint32_t process, uint32_t generation);
 /* Tells the process that waits for a daemon's start; once. */

@@ -209,7 +209,6 @@ started(struct process *p)
 	p->live = 1;
 	p->started_wall = now_wall();
 	p->ended = 0;
-	p->job->nstarted++;
 	process_touch(p);
 	if (p->job->config->nverifiers > 0) {
 		verify_begin(p);
@@ -352,6 +351,7 @@ stop_at_rest(struct process *p)
 	process_timer_stop(p);
 	verify_cancel(p);
 	p->want = WANT_DOWN;
+	p->forgotten = (uint8_t)p->job->retired;
 	set_state(p, STATE_STOPPED);
 }
 
@@ -359,6 +359,8 @@ static void
 stay_down(struct process *p)
 {
 	p->want = WANT_DOWN;
+	if (p->job->retired)
+		stop_at_rest(p);
 }
 
 static void
@@ -381,6 +383,37 @@ come_back(struct process *p)
 {
 	p->want = WANT_UP;
 	p->again = 1;
+}
+
+static int
+is_to_end(const struct job_config *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->nverifiers; i++)
+		if (c->verifiers[i].kind == VERIFY_EXITED)
+			return 1;
+	return 0;
+}
+
+/*
+ * It is over, and not as it should be.  Where a policy was to keep it up this
+ * is told; so it is before and while the command of -x runs, which may well
+ * find another one at its port.
+ */
+void
+process_tell_over(const struct process *p)
+{
+	char end[64];
+
+	process_end_text(p, end, sizeof(end));
+	if (p->state == STATE_FAILED)
+		log_warnx("%s: %s, and is not started again (start-limit)",
+		    p->job->name, end);
+	else if (p->state == STATE_EXITED && mgr.runner != NULL &&
+	    !p->job->hidden && mgr.phase == PHASE_RUNNING &&
+	    process_success(p) == -1 && !is_to_end(p->job->config))
+		log_warnx("%s: %s", p->job->name, end);
 }
 
 /* What comes after an end, once nothing is left of it. */
@@ -412,9 +445,8 @@ settle(struct process *p)
 	if (comes_back)
 		decision = restart_decide(p, &delay);
 	if (!comes_back || decision == RESTART_GIVE_UP) {
-		if (process_success(p) == 0)
-			p->job->nended_well++;
 		set_state(p, comes_back ? STATE_FAILED : STATE_EXITED);
+		process_tell_over(p);
 		verify_process_ended(p, 0);
 		launch_continue();
 		if (p->job->config->exit_shutdown)

@@ -1,3 +1,4 @@
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "../common/bucket.h"
 #include "../common/imsg.h"
 #include "../common/log.h"
+#include "../common/snapshot.h"
 #include "../common/wire.h"
 #include "manager.h"
 
@@ -208,7 +210,9 @@ shut_down(const struct request *r)
 		    "Process is in shutdown.");
 		return;
 	}
-	shutdown_begin(0);
+	/* As by a signal: nobody must take it for a success of the command. */
+	shutdown_begin(
+	    mgr.snapshot->flags & SNAPSHOT_RUNNER ? 128 + SIGTERM : 0);
 	answer_now(r, "shutdown", 200, "", "");
 	shutdown_answered();
 }

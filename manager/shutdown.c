@@ -3,6 +3,7 @@
 #include <event2/event.h>
 
 #include "../common/log.h"
+#include "../common/snapshot.h"
 #include "../common/wire.h"
 #include "manager.h"
 
@@ -16,6 +17,7 @@
 
 static struct event *patience;
 static struct event *answering; /* an HTTP client is being answered */
+static int too_early; /* not all was up when it began */
 
 static void
 answered_cb(int fd, short ev, void *arg)
@@ -54,6 +56,7 @@ shutdown_begin(int code)
 		mgr.exit_code = code;
 	if (shutting_down())
 		return;
+	too_early = mgr.phase == PHASE_LAUNCHING;
 	mgr.phase = PHASE_SHUTDOWN;
 	feed_status_changed();
 	blob_global();
@@ -115,6 +118,10 @@ quit(void)
 {
 	struct wire w;
 
+	/* Who waits until all is up must not go on. */
+	if (too_early && mgr.exit_code == 0 &&
+	    mgr.snapshot->flags & SNAPSHOT_DAEMON_WAIT)
+		manager_daemon_ready(EXIT_SETUP);
 	wire_init(&w);
 	wire_put_u8(&w, (uint8_t)mgr.exit_code);
 	(void)manager_send(IMSG_QUIT, 0, &w);

@@ -120,7 +120,9 @@ tail_done(uint32_t id, const void *data, size_t len)
 		len -= n + 1;
 		line = end + 1;
 	}
-	print_more(asked->job->config);
+	/* One that never came to be has written nothing. */
+	if (asked->stage == STAGE_NONE)
+		print_more(asked->job->config);
 	asked = NULL;
 	(void)event_del(patience);
 	manager_later();

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <bsd/string.h>
+
 #include <event2/event.h>
 
 #include "../common/check.h"
@@ -131,7 +133,9 @@ verdict_of(struct process *p)
 		p->verdict = calloc(1, sizeof(*p->verdict));
 		if (p->verdict == NULL)
 			fatal("process %u: verdict", p->id);
-		p->verdict->kind = p->job->config->verifiers[0].kind_name;
+		(void)strlcpy(p->verdict->kind,
+		    p->job->config->verifiers[0].kind_name,
+		    sizeof(p->verdict->kind));
 	}
 	return p->verdict;
 }
@@ -148,10 +152,10 @@ note(struct verification *v, const char *text)
 	struct verdict *d;
 
 	d = verdict_of(v->process);
-	d->kind = current(v)->kind_name;
+	(void)strlcpy(d->kind, current(v)->kind_name, sizeof(d->kind));
 	d->attempts = v->attempts;
 	d->elapsed = now_mono() - v->began;
-	(void)snprintf(d->last, sizeof(d->last), "%s", text);
+	logline_clean(d->last, sizeof(d->last), text);
 	process_touch(v->process);
 }
 
@@ -448,6 +452,8 @@ verify_begin(struct process *p)
 	(void)evtimer_assign(&v->pause, mgr.base, pause_cb, v);
 	p->verification = v;
 	(void)verdict_of(p);
+	p->verdict->attempts = 0;
+	p->verdict->elapsed = 0;
 	p->verdict->last[0] = '\0';
 	start_current(v);
 }

@@ -148,8 +148,7 @@ read_blob(struct wire_reader *in)
 	    (uint32_t)key > PROBE_IDS / 2)
 		return 0;
 	r = record_of((uint32_t)key);
-	free(r->blob.job);
-	memset(&r->blob, 0, sizeof(r->blob));
+	blob_free(&r->blob);
 	r->has_blob = blob_read_process(&r->blob, data, len) == 0;
 	if (!r->has_blob)
 		log_warnx(
@@ -230,14 +229,8 @@ adopt_counts(struct process *p)
 	struct job *job;
 
 	job = p->job;
-	if (p->generation > 0) {
-		job->launched = 1;
-		job->nstarted++;
-	}
 	if (p->listed)
 		job->nverified++;
-	if (p->state == STATE_EXITED && p->ended && process_success(p) == 0)
-		job->nended_well++;
 }
 
 /* When it was by the clock on the wall; 0 if that cannot be. */
@@ -252,7 +245,7 @@ wall_of(uint64_t mono)
 }
 
 static void
-take_record(struct process *p, const struct record *r)
+take_record(struct process *p, struct record *r)
 {
 	if (r->seen) {
 		/* What a missing blob means. */
@@ -280,7 +273,7 @@ take_record(struct process *p, const struct record *r)
 }
 
 static void
-adopt_process(struct process *p, const struct record *r)
+adopt_process(struct process *p, struct record *r)
 {
 	take_record(p, r);
 	adopt_counts(p);
@@ -338,6 +331,23 @@ apply_reload(struct process *p, const struct record *r)
 /* ---- the end --------------------------------------------------------------
  */
 
+/* Jobs that have all been asked to start; a reload may have added instances. */
+static void
+note_launched(void)
+{
+	struct job *job;
+	size_t i;
+	size_t j;
+
+	for (i = 0; i < mgr.njobs; i++) {
+		job = &mgr.jobs[i];
+		job->launched = 1;
+		for (j = 0; j < job->nprocesses; j++)
+			if (job->processes[j]->state == STATE_WAITING)
+				job->launched = 0;
+	}
+}
+
 static void
 adopt_all(void)
 {
@@ -358,7 +368,7 @@ adopt_all(void)
 		}
 	RB_FOREACH_SAFE (r, record_tree, &records, next) {
 		(void)RB_REMOVE(record_tree, &records, r);
-		free(r->blob.job);
+		blob_free(&r->blob);
 		free(r);
 	}
 }
@@ -375,6 +385,7 @@ reconcile(void)
 		mgr.phase = PHASE_RUNNING;
 	renumber();
 	adopt_all();
+	note_launched();
 	log_info("adopted %u processes", mgr.nprocesses);
 	if (mgr.birth == BIRTH_CHECK) {
 		launch_reloaded();

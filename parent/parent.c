@@ -347,6 +347,7 @@ manager_asks(uint32_t type, uint32_t id, struct wire_reader *r)
 	case IMSG_REOPEN:
 		if (wire_end(r) == -1)
 			return -1;
+		signal_done(SIGUSR1);
 		logfile_reopen();
 		return 0;
 	case IMSG_RELOAD:

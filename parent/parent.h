@@ -401,6 +401,7 @@ int seal_adopted(void);
 /* A promoted manager died: back to the table before. */
 void seal_rollback(void);
 int reload_begin(uint32_t id);
+int reload_goes_on(void);
 void reload_cancel(void);
 void reload_answer(int code, const char *text, size_t len);
 
@@ -657,5 +658,9 @@ void signal_init(void);
 void signal_check(void);
 /* The manager is there: tells it of the signal that asked for the end. */
 void signal_manager_ready(void);
+/* Tells the manager of HUP and USR1 that could not be told. */
+void signal_again(void);
+/* It does what one of these asks for. */
+void signal_done(int sig);
 
 #endif

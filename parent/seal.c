@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -194,6 +195,7 @@ seal_adopted(void)
 	table_free(parent.old);
 	parent.old = NULL;
 	snapshot_drop();
+	signal_again();
 	return 0;
 }
 
@@ -219,6 +221,12 @@ seal_rollback(void)
 /* ---- reload ------------------------------------------------------------ */
 
 int
+reload_goes_on(void)
+{
+	return reload.going || parent.old != NULL;
+}
+
+int
 reload_begin(uint32_t id)
 {
 	const char *text;
@@ -227,8 +235,9 @@ reload_begin(uint32_t id)
 	int memfd;
 	int fd;
 
-	if (reload.going || parent.old != NULL)
+	if (reload_goes_on())
 		return 0; /* one at a time; the answer comes */
+	signal_done(SIGHUP);
 	reload.id = id;
 	reload.going = 1;
 	error = 0;
@@ -276,4 +285,5 @@ reload_answer(int code, const char *text, size_t len)
 	wire_put_u8(w, (uint8_t)code);
 	wire_put_bytes(w, text, len);
 	send_wire(parent.manager, IMSG_RELOAD_DONE, reload.id, -1);
+	signal_again();
 }

@@ -26,6 +26,12 @@ static struct {
 	int asked; /* the signal that asked for the end, 0 none */
 	int times;
 	int terminated; /* SIGTERM was sent, SIGKILL comes next */
+	enum wish {
+		NOTHING,
+		WANTED,
+		TOLD, /* to this manager, which has not done it yet */
+	} reopen,
+	    reload; /* USR1, HUP */
 } state;
 
 static int
@@ -85,12 +91,43 @@ manager_is_ready(void)
 }
 
 void
+signal_again(void)
+{
+	if (!manager_is_ready())
+		return;
+	if (state.reopen == WANTED) {
+		state.reopen = TOLD;
+		tell(SIGUSR1);
+	}
+	/* The file may have been read too early for this one. */
+	if (state.reload == WANTED && !reload_goes_on()) {
+		state.reload = TOLD;
+		tell(SIGHUP);
+	}
+}
+
+void
+signal_done(int sig)
+{
+	if (sig == SIGHUP)
+		state.reload = NOTHING;
+	else
+		state.reopen = NOTHING;
+}
+
+void
 signal_manager_ready(void)
 {
 	int i;
 
 	for (i = 0; state.asked != 0 && i < state.times; i++)
 		tell(state.asked);
+	/* The one before has not come to it. */
+	if (state.reopen == TOLD)
+		state.reopen = WANTED;
+	if (state.reload == TOLD)
+		state.reload = WANTED;
+	signal_again();
 }
 
 static void
@@ -147,11 +184,22 @@ handle(int sig)
 	case SIGQUIT:
 		asked_to_end(sig);
 		break;
+	case SIGUSR1:
+		state.reopen = WANTED;
+		signal_again();
+		break;
+	case SIGHUP:
+		if (!hangup()) {
+			state.reload = WANTED;
+			signal_again();
+		} else if (manager_is_ready())
+			tell(sig);
+		else
+			asked_to_end(sig);
+		break;
 	default:
 		if (manager_is_ready())
 			tell(sig);
-		else if (sig == SIGHUP && hangup())
-			asked_to_end(sig);
 		break;
 	}
 }

@@ -144,7 +144,7 @@ def pytest_runtest_makereport(item, call):
     item.went_wrong = True
     for m in harness.Musterd.started:
         report.sections.append((
-            "musterd", f"{m.file.read_text(errors='replace')}{m.tail()}\n"
+            "musterd", f"{m._text(m.file)}{m.tail()}\n"
             f"files: {kept(item) / m.dir.name}"))
 
 

@@ -283,6 +283,39 @@ def test_the_next_manager_knows_since_when_a_process_runs(start):
     assert abs(began[1] - began[0]) < datetime.timedelta(seconds=1)
 
 
+def verified(m):
+    return {name: (p["verified"], p["verifier"])
+            for name, p in m.all().items()}
+
+
+def test_the_next_manager_knows_what_the_verifiers_said(start):
+    """Of what is up, has ended well, and of what has no verifier."""
+    m = start({**KEEP, "processes": {
+        "task": sh("exit 3", verify={"exited": 3}),
+        "file": sh("sleep 0.1; touch up; exec sleep 4000",
+                   verify=[{"file": "up"}, {"command": "true"}]),
+        "none": SLEEP}}).wait_status()
+    before = verified(m)
+    assert before["task"][1]["last"] == "exit code 3"
+    assert before["file"][1]["kind"] == "command"
+    assert before["file"][1]["attempts"] == 1
+    table = m.ctl("status").stdout
+    for _ in range(2):
+        kill(m, "manager")
+        assert verified(m) == before
+    remarks = [[line.split(maxsplit=5)[5] for line in text.splitlines()]
+               for text in (table, m.ctl("status").stdout)]
+    assert remarks[0] == remarks[1]
+    assert "ok command exited with code 0" in remarks[0]
+    # After a reload, too, but for what nobody verifies any more.
+    config = json.loads(m.file.read_text())
+    del config["processes"]["task"]["verify"]
+    m.file.write_text(json.dumps(config))
+    m.signal(signal.SIGHUP)
+    harness.wait_for("the reload", lambda: verified(m)["task"][1] is None)
+    assert verified(m)["file"] == before["file"]
+
+
 def test_manager_killed_during_the_launch(start):
     """It goes on: nothing is started twice, nothing is left out."""
     m = start({**KEEP, "processes": {

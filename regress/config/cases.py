@@ -29,6 +29,12 @@ def http_ok(**arguments):
 
 # Each is accepted by musterd -n, and by the JSON Schema.
 ACCEPTED = {
+    "log files of several": {"processes": {
+        "a": {**J, "redirect-output": "log", "append": True},
+        "b": {**J, "stdout": {"file": "log", "append": True}},
+        "c": {**J, "stdout": {"file": "both"}, "stderr": {"file": "both"}},
+        "d": {**J, "stdout": {"file": "/dev/stderr"}},
+        "e": {**J, "stdout": {"file": "/dev/stderr"}}}},
     "nothing to do": top(),
     # --- the top ---
     "schema": {"$schema": "muster.schema.json", "processes": {}},
@@ -515,6 +521,20 @@ REJECTED = {
 
 # What is read all the same at a start, with a warning, and refused by -n.
 WARNINGS = {
+    "one log file of two": (
+        {"processes": {"a": {**J, "redirect-output": "log"},
+                       "b": {**J, "stdout": {"file": "log",
+                                             "append": True}}}},
+        "processes.b: its output file is also that of a, and is emptied at "
+        "each start without append"),
+    "after one that is never over": (
+        {"processes": {"a": {**J, "restart": "always",
+                             "start-limit": {"count": 2}, "after": []},
+                       "b": {**J, "restart": "always", "autostart": False,
+                             "after": {"a": "exited"}},
+                       "c": {**J, "autostart": False,
+                             "after": {"b": "exited"}}}},
+        'processes.c.after: b has "restart: always" and is never over'),
     "an unknown key": (doc(restrat="always"), "processes.a.restrat: unknown "
                        'key (did you mean "restart"?)'),
     "in options": ({"processes": {"a": {**J, "options": {"sehll": 1}}}},

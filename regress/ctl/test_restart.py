@@ -123,6 +123,19 @@ def test_restart_timeout(ctl, fake):
     assert "POST /restart/2" not in fake.requests
 
 
+@pytest.mark.parametrize("args, code", [
+    (["--timeout=300ms"], 124), (["--no-wait", "--timeout=3"], 124)])
+def test_restart_of_which_nothing_is_heard(ctl, fake, args, code):
+    def restart(q):
+        fake.on["GET", "/v1/processes/1"] = lambda q: time.sleep(60)
+        time.sleep(60)
+    fake.on["POST", "/restart/1"] = restart
+    r = ctl("restart", *args, "web")
+    assert (r.returncode, r.stdout) == (code, "")
+    assert r.stderr == ("musterctl: web: musterd does not answer; the restart "
+                        "may go on\n")
+
+
 def test_restart_without_waiting(ctl, fake):
     def restart(q):
         time.sleep(0.2)
@@ -254,6 +267,15 @@ def test_shutdown_timeout(ctl, fake):
     r = ctl("shutdown", "--timeout=0.4")
     assert (r.returncode, r.stdout) == (124, "")
     assert 0.4 <= time.monotonic() - start < 3 * harness.SLOW
+
+
+def test_shutdown_that_is_not_answered(ctl, fake):
+    """It may have been heard, or not: nothing is claimed."""
+    fake.on["DELETE", "/"] = lambda q: time.sleep(60)
+    for args in ([], ["--no-wait"]):
+        r = ctl("shutdown", "--timeout=0.4", *args)
+        assert (r.returncode, r.stdout) == (124, "")
+        assert r.stderr.startswith("musterctl: musterd does not answer at ")
 
 
 def test_shutdown_without_waiting(ctl, fake):

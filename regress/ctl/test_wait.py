@@ -1,6 +1,7 @@
 """musterctl wait."""
 
 import json
+import socket
 import threading
 import time
 
@@ -264,3 +265,57 @@ def test_malformed_states(ctl):
     assert r.returncode == 2
     assert r.stderr == ("musterctl: option --for: up: want verified running "
                         "stopped exit\n")
+
+
+@pytest.fixture
+def frozen(ctl, place):
+    """A socket that is listened to, and nobody answers."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(place / "frozen.sock"))
+        s.listen(16)
+        yield lambda *args: ctl.bare("-s", place / "frozen.sock", *args)
+
+
+@pytest.mark.parametrize("args", [
+    ["wait"], ["wait", "--for=running"], ["wait", "web"],
+    ["restart", "web"], ["restart", "--no-wait", "--all"], ["shutdown"],
+    ["shutdown", "--no-wait"]], ids=" ".join)
+def test_nobody_answers(frozen, place, args):
+    """The time that is given is that of the whole verb."""
+    start = time.monotonic()
+    r = frozen(*args, "--timeout=300ms")
+    assert (r.returncode, r.stdout) == (124, "")
+    assert r.stderr == ("musterctl: musterd does not answer at "
+                        f"{place}/frozen.sock (not in time)\n")
+    assert 0.3 <= time.monotonic() - start < 5 * harness.SLOW
+
+
+def test_nobody_answers_json(frozen):
+    r = frozen("wait", "--timeout=0", "--json")
+    assert r.returncode == 124
+    assert json.loads(r.stdout) == {"met": False,
+                                    "missing": ["musterd does not answer"]}
+
+
+def test_answers_no_more(ctl, fake):
+    fake.processes = [process(1, "web", "starting")]
+    asked(fake, 0.3, lambda: fake.on.update({
+        ("GET", "/v1/processes"): lambda q: time.sleep(60)}))
+    start = time.monotonic()
+    r = ctl("wait", "web", "--timeout=1")
+    assert r.returncode == 124
+    assert r.stderr.splitlines() == [
+        f"musterctl: musterd does not answer at {fake.path} (not in time)",
+        "musterctl: web: starting (not in time)"]
+    assert time.monotonic() - start < 6 * harness.SLOW
+
+
+def test_a_late_answer_counts(ctl, fake):
+    """What is wrong is known when the time is up."""
+    def ready(q):
+        time.sleep(float(q.query["wait"]) + 0.3)
+        q.problem(503, "default.web: starting")
+    fake.on["GET", "/v1/ready"] = ready
+    r = ctl("wait", "--timeout=1")
+    assert r.returncode == 124
+    assert "default.web: starting" in r.stderr

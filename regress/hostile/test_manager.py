@@ -252,6 +252,43 @@ def test_what_it_leaves(owned, blobs):
     witness.over()
 
 
+def left_verdict(kind, last, end=b""):
+    """A blob of a running process, as put_process() of blob.c writes it."""
+    return (bytes([1, 2, 1, 1, 1, 0, 0, 0]) + i32(0) + u32(1) + i32(0)
+            + u32(0) + bytes(4) + u64(0) * 3 + text("") + u32(0) + u64(0)
+            + text(kind) + u32(7) + u64(5000000) + text(last) + end)
+
+
+@pytest.mark.parametrize("data, told", [
+    (left_verdict("tcp", "fine"), ("tcp", "fine")),
+    (left_verdict("\x1b[2J", "a\nb\x1b"), (
+        "\\033[2J", "a\\012b\\033")),
+    (left_verdict("x" * 128, b"\xff" * 39), ("x" * 128, "\\377" * 39)),
+    (left_verdict("x" * 129, "x"), None),
+    (left_verdict("x", "y" * 160), None),
+    (left_verdict("x", "y\0"), None),
+    (left_verdict("x", "y", b"z"), None),
+    (left_verdict("x", "y")[:-1], None),
+    (left_verdict("", "")[:-4], None),
+], ids=["good", "escapes", "bytes", "long kind", "long text", "NUL", "longer",
+        "shorter", "half"])
+def test_what_it_leaves_of_a_verifier(owned, data, told):
+    """It is cleaned, or it is as if nothing had been left."""
+    o, witness, manager = start(owned, 1, processes={
+        "a": job("sleep", "4000", stdin="pipe"),
+        "b": job("sleep", "4000", verify={"file": "/dev/null"})})
+    manager.send(fakes.BLOB_SET, 0, u64(1 << 32 | 2) + text(data))
+    manager.send(9999)
+    assert manager.ended()
+    harness.wait_for("a manager", lambda: o.m.post(
+        "/restart/99").status == 404)
+    b = o.m.all()["b"]
+    assert b["state"] == "running" and b["verified"]
+    assert b["verifier"] == (told and {
+        "kind": told[0], "attempts": 7, "last": told[1], "elapsed_ms": 5})
+    witness.over()
+
+
 def test_a_full_world(owned):
     """As many blobs as there can be: the next manager is told them all."""
     o, witness, manager = start(owned, 1)

@@ -1,8 +1,11 @@
 """HUP: the file is read anew, and only what changed is touched."""
 
+import contextlib
 import json
 import os
+import re
 import signal
+import time
 
 from harness import job, sh, wait_for
 
@@ -131,3 +134,174 @@ def test_output_file_goes_on(musterd):
     wait_for("more output", lambda: out.stat().st_size > size + 20)
     numbers = out.read_text().split("\n")[:-1]
     assert numbers == [str(i + 1) for i in range(len(numbers))]
+
+
+def told(m):
+    """What the reloads have done, in their own words."""
+    return re.findall(r"^\[INFO\] reloaded: (.*)$",
+                      m.stdout_text() + m.stderr_text(), re.M)
+
+
+def rows(m):
+    """(Job, instance): (id, pid, state) of all."""
+    return {(p["name"].removeprefix("default."), p["instance"]):
+            (p["id"], p["pid"], p["state"])
+            for p in m.get("/v1/processes").json()["processes"]}
+
+
+def expect(m, processes, text):
+    """Reloads; what it tells is this."""
+    before = len(told(m))
+    rewrite(m, processes)
+    reload(m)
+    wait_for("a reload", lambda: len(told(m)) > before)
+    assert told(m)[before:] == [text]
+
+
+def test_what_is_told(musterd):
+    a, b = job("sleep", "1000"), job("sleep", "1001")
+    m = musterd({**KEEP, "processes": {"a": a, "b": b}})
+    m.wait_status()
+    before = pids(m)
+    expect(m, {"a": a, "b": b}, "2 not touched")
+    expect(m, {"a": {**a, "restart": "always", "stop": "INT",
+                     "verify": {"tcp": 1}, "options": {"graceful_time": 3}},
+               "b": b}, "2 not touched")
+    assert pids(m) == before
+    many = {f"job-with-a-long-name-{i}": a for i in range(99)}
+    expect(m, {"c": b, **many}, "100 added (c, " + ", ".join(
+        f"job-with-a-long-name-{i}" for i in range(6))
+        + ", ...), 2 removed (a, b), 0 not touched")
+    expect(m, {"c": a, "d": b}, "1 added (d), 1 changed (c), 99 removed ("
+           + ", ".join(f"job-with-a-long-name-{i}" for i in range(6))
+           + ", ...), 0 not touched")
+
+
+def test_instances(musterd):
+    """More of them start, fewer of them stop, and the others stay."""
+    a = job("sleep", "1000")
+    m = musterd({**KEEP, "processes": {"a": {**a, "instances": 2}, "b": a}})
+    m.wait_status()
+    before = rows(m)
+    expect(m, {"a": {**a, "instances": 4}, "b": a},
+           "1 changed (a), 1 not touched")
+    wait_for("the new ones", lambda: [s for _, _, s in rows(m).values()]
+             == ["running"] * 5)
+    now = rows(m)
+    assert now.items() >= before.items()
+    expect(m, {"a": {**a, "instances": 1}, "b": a},
+           "1 changed (a), 1 not touched")
+    wait_for("their end", lambda: len(
+        m.get("/v1/processes").json()["processes"]) == 2)
+    assert rows(m) == {key: before[key] for key in (("a", 0), ("b", 0))}
+
+
+def test_what_has_ended_and_is_removed(musterd):
+    """It is listed no more, and counts for nothing; what never ran is not told.
+    """
+    keep = job("sleep", "1000")
+    m = musterd({**KEEP, "processes": {
+        "keep": keep, "good": job("true"), "bad": job("false"),
+        "off": {**keep, "autostart": False}}})
+    m.wait_state("bad", "exited")
+    assert m.get("/v1/ready").status == 503
+    expect(m, {"keep": keep}, "2 removed (good, bad), 1 not touched")
+    wait_for("their going", lambda: list(m.all()) == ["keep"])
+    assert m.get("/v1/ready").status == 200
+    expect(m, {"keep": keep}, "1 not touched")
+
+
+def test_new_and_not_to_be_started(musterd):
+    a = job("sleep", "1000")
+    m = musterd({**KEEP, "processes": {"a": a}})
+    m.wait_status()
+    expect(m, {"a": a, "off": {**a, "autostart": False}},
+           "1 added (off), 1 not touched")
+    m.wait_state("off", "stopped")
+    assert m.get("/v1/ready").status == 200
+
+
+def test_one_that_cannot_start_stops_no_other(musterd):
+    """It is told once; when its time has come it starts."""
+    a = job("sleep", "1000")
+    m = musterd({**KEEP, "processes": {"a": {**a, "after": []}}})
+    m.wait_status()
+    expect(m, {"a": {**a, "after": []},
+               "task": sh("[ -f go ]"),
+               "late": {**a, "after": {"task": "exited"}},
+               "new": {**a, "after": ["a"]},
+               "newer": {**a, "after": ["new"]}},
+           "4 added (task, late, new, newer), 1 not touched")
+    m.wait_state("newer", "running")
+    assert m.state("late") == "waiting"
+    old = manager(m)
+    os.kill(old, signal.SIGKILL)
+    wait_for("a new manager", lambda: manager(m) not in (None, old))
+    (m.dir / "go").touch()
+    assert m.ctl("restart", "task").returncode == 0
+    m.wait_state("late", "running")
+    lines = (m.stdout_text() + m.stderr_text()).splitlines()
+    # By either manager, as far as it had to.
+    assert sum("waits for its success" in line for line in lines) in (1, 2)
+
+
+def test_after_one_that_is_changed(musterd):
+    """What it was before does not count."""
+    def up(name):
+        return sh(f"until [ -f {name}.go ]; do sleep 0.02; done; "
+                  f"touch {name}; exec sleep 1000", verify={"file": name},
+                  after=[])
+    m = musterd({**KEEP, "processes": {"a": up("one")}})
+    (m.dir / "one.go").touch()
+    m.wait_state("a", "running")
+    rewrite(m, {"a": up("two"),
+                "b": sh("[ -f two ] && exec sleep 1000", after=["a"])})
+    reload(m)
+    m.wait_state("a", "starting")
+    assert m.state("b") == "waiting"
+    (m.dir / "two.go").touch()
+    m.wait_state("b", "running")
+
+
+def test_warnings_are_told(musterd):
+    """As at a start, and not those of a file that is refused."""
+    a = job("sleep", "1000")
+    m = musterd({**KEEP, "processes": {"a": a}})
+    m.wait_status()
+    rewrite(m, {"a": {**a, "restrat": "always", "nice": 99}})
+    reload(m)
+    m.wait_text("reload refused.*nice")
+    assert "restrat" not in m.stdout_text() + m.stderr_text()
+    expect(m, {"a": {**a, "restrat": "always"}}, "1 not touched")
+    assert len(re.findall(r"^\[WARNING\] .*restrat: unknown key",
+                          m.stdout_text() + m.stderr_text(), re.M)) == 1
+
+
+def test_signals_in_a_row(musterd):
+    """What was written before the last of them counts, whenever it comes."""
+    m = musterd({**KEEP, "processes": {"j": job("sleep", "1000")}})
+    m.wait_status()
+    for n in range(60):
+        rewrite(m, {f"j{n}": job("sleep", "1000")})
+        reload(m)
+        time.sleep(n % 20 / 100)
+        if n % 20 == 19:
+            wait_for("the last", lambda n=n: list(m.all()) == [f"j{n}"])
+
+
+def test_signals_without_a_manager(musterd):
+    m = musterd({**KEEP, "processes": {"a": job(
+        "sleep", "1000", redirect_output="log")}})
+    m.wait_status()
+    old = manager(m)
+    os.kill(old, signal.SIGSTOP)
+    (m.dir / "log").rename(m.dir / "log.1")
+    rewrite(m, {"b": job("sleep", "1000"), "a": job(
+        "sleep", "1000", redirect_output="log")})
+    # The parent may have done it already.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(old, signal.SIGKILL)
+    m.signal(signal.SIGUSR1)
+    reload(m)
+    wait_for("the new job", lambda: "b" in pids(m))
+    wait_for("the log file", (m.dir / "log").exists)

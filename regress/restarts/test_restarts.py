@@ -165,3 +165,63 @@ def test_its_own_graceful_time(musterd):
     m.wait_state("a", "exited", timeout=20)
     assert re.fullmatch(r"\d+\n", (m.dir / "ready").read_text())
     assert not harness.alive(int((m.dir / "ready").read_text()))
+
+
+# --- what others wait for ---
+
+# Instance 0 ends when it likes, the other one when it is told.
+TASK = ("echo $0 >> ran; [ $0 = 0 ] || while ! [ -f go ]; do sleep 0.02; done; "
+        "exit {0}")
+
+
+def ran(m, times):
+    path = m.dir / "ran"
+    harness.wait_for("so many runs", lambda: path.exists() and
+                     path.read_text().count("0\n") == times)
+
+
+def test_each_instance_must_end_well(musterd):
+    """One that ends well twice does not stand for two."""
+    m = musterd({**KEEP, "processes": {
+        "task": sh(TASK.format(0), "$(instance)", instances=2),
+        "late": job("sleep", "4000", after={"task": "exited"})}})
+    m.wait_state("task", "running")
+    for n in range(2, 4):
+        assert m.ctl("restart", "id:1").returncode == 0
+        ran(m, n)
+    harness.wait_for("its end", lambda: m.get(
+        "/v1/processes/1").json()["state"] == "exited")
+    assert m.state("late") == "waiting"
+    os.kill(own_manager(m).pid, signal.SIGKILL)
+    harness.wait_for("an answer", lambda: m.post("/restart/9").status == 404)
+    assert m.state("late") == "waiting"
+    (m.dir / "go").touch()
+    m.wait_state("late", "running")
+
+
+def test_the_instance_that_ended_badly_is_told(musterd):
+    m = musterd({**KEEP, "processes": {
+        "task": sh(TASK.format("$0"), "$(instance)", instances=2),
+        "late": job("sleep", "4000", after={"task": "exited"})}})
+    ran(m, 1)
+    (m.dir / "go").touch()
+    assert m.wait() == 5
+    assert "RuntimeError: task exited with code 1, and late waits for its " \
+        "success" in m.stdout_text()
+
+
+def test_that_it_gives_up_is_told(musterd):
+    m = musterd({**KEEP, "processes": {"a": sh(
+        "exit 3", restart="always", backoff={"initial": 0},
+        **{"start-limit": {"count": 3}})}})
+    m.wait_text(r"^\[WARNING\] manager: default.a: exited with code 3, and is "
+                r"not started again \(start-limit\)$")
+    m.wait_state("a", "failed")
+
+
+def test_an_output_file_that_cannot_be(musterd):
+    """There is no more to be seen in it."""
+    m = musterd({"processes": {"a": job("true", redirect_output="no/log")}})
+    assert m.wait() == 5
+    assert "%s/no/log' (output file)" % m.dir in m.stdout_text()
+    assert "more is in" not in m.stdout_text() + m.stderr_text()

@@ -330,6 +330,37 @@ def test_signal_while_it_launches(run, number):
     assert m.leftovers() == []
 
 
+@pytest.mark.parametrize("processes, command", [
+    ({"a": sh("exec sleep 4000", verify={"file": "go"})}, ["touch", "ran"]),
+    ({"a": SLEEP}, ["sleep", "4001"])])
+def test_shutdown_by_somebody_else(run, processes, command):
+    """The command was not run, or not to its end: no success."""
+    m = run(processes, *command)
+    m.wait_state("a", "running" if command[0] == "sleep" else "starting")
+    if command[0] == "sleep":
+        harness.wait_for("the command", lambda: any(
+            p.command == command for p in m.descendants()))
+    assert m.delete("/").status == 200
+    assert m.wait() == 128 + 15
+    assert not (m.dir / "ran").exists()
+
+
+def test_what_has_died_is_told(run):
+    """Who answers at its port may be somebody else."""
+    m = run({"a": sh("touch up; until [ -f go ]; do sleep 0.02; done; exit 3",
+                     verify={"file": "up"}),
+             "b": sh("exit 4"), "task": sh("exit 5", verify={"exited": 5}),
+             "good": sh("exit 0"), "last": sh("sleep 0.2; touch last; exec "
+                                              "sleep 4000",
+                                              verify={"file": "last"})},
+            "sh", "-c", "touch go; sleep 0.5")
+    assert m.wait() == 0
+    assert [line for line in m.stderr_text().splitlines()
+            if "WARNING" in line] == [
+        "[WARNING] manager: default.b: exited with code 4",
+        "[WARNING] manager: default.a: exited with code 3"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_while_it_runs(run, number):
     """All goes down, cleanly; the code says why."""
