@@ -354,6 +354,21 @@ int unreachable(int error, int loud);
 /* What is shown of the place. */
 const char *endpoint_text(void);
 
+/* ---- patience.c ------------------------------------------------------ */
+
+/* When the verb gives up (monotonic(); --timeout); negative: never. */
+extern double give_up;
+
+/* The last request met somebody who does not answer. */
+extern int silent;
+
+/* So long may be waited for what wants `seconds` at most: until the verb
+ * gives up, and a moment, so that what is due then can still come. */
+double patience(double seconds);
+/* Nobody answers in time: CTL_TIMEOUT if the verb gives up, or
+ * CTL_UNREACHABLE. */
+int no_answer(int loud);
+
 /* ---- client.c: requests ---------------------------------------------------
  */
 
@@ -391,19 +406,6 @@ struct reply {
 	size_t len;
 	int status;
 };
-
-/* When the verb gives up (monotonic(); --timeout); negative: never. */
-extern double give_up;
-
-/* The last request met somebody who does not answer. */
-extern int silent;
-
-/* So long may be waited for what wants `seconds` at most: until the verb
- * gives up, and a moment, so that what is due then can still come. */
-double patience(double seconds);
-/* Nobody answers in time: CTL_TIMEOUT if the verb gives up, or
- * CTL_UNREACHABLE. */
-int no_answer(int loud);
 
 /*
  * A request and its whole answer, `seconds` at most; a GET is repeated when

@@ -1,6 +1,6 @@
 /* sources: fuzz/fresh.c ctl/client.c ctl/follow.c ctl/http.c ctl/info.c
- * ctl/logs.c ctl/output.c ctl/process.c ctl/progress.c ctl/restart.c
- * ctl/say.c ctl/shutdown.c ctl/status.c ctl/table.c ctl/text.c
+ * ctl/logs.c ctl/output.c ctl/patience.c ctl/process.c ctl/progress.c
+ * ctl/restart.c ctl/say.c ctl/shutdown.c ctl/status.c ctl/table.c ctl/text.c
  * ctl/transport_plain.c ctl/wait.c ctl/words.c common/suggest.c */
 /* libs: bsd jansson */
 /* covers: ctl/http.c */

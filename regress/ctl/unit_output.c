@@ -1,4 +1,5 @@
-/* sources: ctl/output.c ctl/client.c ctl/http.c ctl/socket.c ctl/table.c */
+/* sources: ctl/output.c ctl/client.c ctl/http.c ctl/patience.c ctl/socket.c */
+/* sources: ctl/table.c */
 /* sources: ctl/transport_plain.c ctl/text.c ctl/say.c ctl/words.c */
 /* libs: bsd jansson cmocka */
 #include <sys/types.h>
