@@ -1,5 +1,6 @@
 #include <sys/resource.h>
 
+#include <errno.h>
 #include <unistd.h>
 
 #include "../common/channel.h"
@@ -159,6 +160,18 @@ ask_unix(uint32_t request, uint32_t entry)
 	    self.parent, IMSG_UNIX_CONNECT, request, -1, &out);
 }
 
+/*
+ * Nobody is introduced twice: who has no memory for a peer is replaced.  EPERM:
+ * what is there is no socket (epoll_ctl(2)).
+ */
+static void
+no_channel(const char *to)
+{
+	if (errno != EPERM)
+		fatal("no channel to the %s", to);
+	log_warn("no channel to the %s", to);
+}
+
 static void
 connect_manager(int fd)
 {
@@ -166,7 +179,7 @@ connect_manager(int fd)
 	manager =
 	    channel_new(self.base, fd, 0, manager_message, manager_lost, NULL);
 	if (manager == NULL)
-		fatal("no channel to the manager");
+		no_channel("manager");
 }
 
 static void
@@ -175,8 +188,11 @@ connect_resolver(int fd)
 	channel_free(resolver);
 	resolver = channel_new(
 	    self.base, fd, 0, resolver_message, resolver_lost, NULL);
-	if (resolver == NULL)
-		fatal("no channel to the resolver");
+	if (resolver == NULL) {
+		no_channel("resolver");
+		resolve_lost();
+		return;
+	}
 	resolve_connected(send_name);
 }
 

@@ -271,7 +271,8 @@ def test_restart(musterd, policy, codes, starts):
     m = musterd({"messages": ["process.exit"], "processes": {"a": job}})
     m.wait()
     text = m.stdout_text()
-    assert text.count("$ sh") == text.count("exited with code 3") == starts
+    assert text.count("$ sh") == text.count(
+        "Process sh -c exit 3 exited with code 3") == starts
 
 
 # Each line is one write, which a signal does not divide.

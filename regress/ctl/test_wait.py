@@ -233,10 +233,10 @@ def test_musterd_ends_meanwhile(ctl, fake, wanted, code):
 
 def test_a_process_that_vanishes(ctl, fake):
     fake.processes = [process(1, "web", "stopping")]
-    threading.Timer(0.2, setattr, [fake, "processes", []]).start()
+    asked(fake, 0.2, lambda: setattr(fake, "processes", []))
     assert ctl("wait", "web", "--for=stopped").returncode == 0
     fake.processes = [process(1, "web", "starting")]
-    threading.Timer(0.2, setattr, [fake, "processes", []]).start()
+    asked(fake, 0.2, lambda: setattr(fake, "processes", []))
     r = ctl("wait", "web")
     assert (r.returncode, r.stderr) == (1, "musterctl: web: is gone\n")
 

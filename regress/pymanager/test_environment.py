@@ -540,6 +540,8 @@ def test_append(musterd, more):
     (m.dir / "log").write_text("old\n")
     with m:
         m.wait_status()
+        harness.wait_for("the first", lambda: "out" in (
+            m.dir / "log").read_text())
         pids = [m.processes()[0]["pid"],
                 m.post("/restart/1").json()["process"]["pid"]]
         harness.wait_for("both", lambda: (m.dir / "log").read_text() ==

@@ -342,6 +342,7 @@ def test_reader_that_goes_away():
         stdout=pipe.write_end)
     with m:
         m.wait_status()
+        harness.wait_for("ticks", (m.dir / "ticks").exists)
         os.close(pipe.write_end)
         pipe.write_end = None
         pipe.finish()

@@ -57,8 +57,8 @@ def test_a_program_that_stays_away(program):
     os.kill(pid, signal.SIGKILL)
     m.wait_state("a", "failed")
     # An end of it, and three that never began.
-    assert m.stderr_text().count("No such file") + m.stdout_text().count(
-        "No such file") == 3
+    m.wait_text(r"(?s)(No such file.*){3}")
+    assert (m.stderr_text() + m.stdout_text()).count("No such file") == 3
 
 
 def test_no_policy(program):
