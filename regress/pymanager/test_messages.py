@@ -174,6 +174,7 @@ def test_logfile(way):
     with m:
         m.wait_status()
         m.post("/restart/1")
+        harness.wait_for("its output", lambda: "a" in lines(m))
         assert m.stop() == 0
     said = (m.dir / "own.log").read_text()
     assert "old" not in said
