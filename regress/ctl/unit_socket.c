@@ -1,5 +1,5 @@
-/* sources: ctl/transport_plain.c ctl/patience.c ctl/socket.c ctl/text.c ctl/say.c
- * ctl/words.c */
+/* sources: ctl/transport_plain.c ctl/patience.c ctl/socket.c ctl/text.c */
+/* sources: ctl/say.c ctl/words.c */
 /* libs: bsd jansson cmocka */
 #include <sys/types.h>
 
