@@ -161,35 +161,33 @@ ask_unix(uint32_t request, uint32_t entry)
 }
 
 /*
- * Nobody is introduced twice: who has no memory for a peer is replaced.  EPERM:
- * what is there is no socket (epoll_ctl(2)).
+ * Nobody is introduced twice: who has no memory for a peer is replaced.  NULL:
+ * what is there is no socket (EPERM of epoll_ctl(2)).
  */
-static void
-no_channel(const char *to)
+static struct channel *
+peer_channel(int fd, channel_message_fn message, channel_lost_fn lost)
 {
-	if (errno != EPERM)
-		fatal("no channel to the %s", to);
-	log_warn("no channel to the %s", to);
+	struct channel *c;
+
+	c = channel_new(self.base, fd, 0, message, lost, NULL);
+	if (c == NULL && errno != EPERM)
+		fatal("no channel to a peer");
+	return c;
 }
 
 static void
 connect_manager(int fd)
 {
 	manager_gone();
-	manager =
-	    channel_new(self.base, fd, 0, manager_message, manager_lost, NULL);
-	if (manager == NULL)
-		no_channel("manager");
+	manager = peer_channel(fd, manager_message, manager_lost);
 }
 
 static void
 connect_resolver(int fd)
 {
 	channel_free(resolver);
-	resolver = channel_new(
-	    self.base, fd, 0, resolver_message, resolver_lost, NULL);
+	resolver = peer_channel(fd, resolver_message, resolver_lost);
 	if (resolver == NULL) {
-		no_channel("resolver");
 		resolve_lost();
 		return;
 	}

@@ -78,12 +78,6 @@ def next_descriptor(pid):
     return min(set(range(len(taken) + 1)) - taken)
 
 
-def anonymous(pid):
-    """Bytes of a process's memory that are its own."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as f:
-        return int(re.search(r"RssAnon:\s*(\d+)", f.read())[1]) << 10
-
-
 def said(m):
     """Its own messages of what went wrong."""
     return [line for line in (m.stdout_text() + m.stderr_text()).splitlines()
@@ -484,7 +478,7 @@ def test_flood(musterd, data, more):
     begin = time.monotonic()
     peak = 0
     while not (m.dir / "done").exists():
-        peak = max(peak, anonymous(relay))
+        peak = max(peak, harness.anonymous(relay))
         assert time.monotonic() < begin + 30 * SLOW
         time.sleep(0.02)
     print(f"{size} MiB in {time.monotonic() - begin:.2f} s, "
