@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <bsd/stdlib.h>
+
 #include "../common/log.h"
 #include "parent.h"
 
@@ -19,6 +21,7 @@
 #define MAX_MEMBERS 8192 /* looked at in one go */
 #define FIRST_KILL_PAUSE 5 /* ms */
 #define LAST_KILL_PAUSE 1000
+#define PF_EXITING 0x4U /* of flags in proc_pid_stat(5): linux/sched.h */
 
 static struct {
 	struct event timer;
@@ -82,27 +85,68 @@ children_of(pid_t pid, pid_t *pids, size_t max)
 	return n;
 }
 
+/* Begin of a file of proc(5), with a NUL behind it; its length, 0 if none. */
+static size_t
+read_proc(pid_t pid, const char *name, char *buf, size_t size)
+{
+	char path[32];
+	ssize_t len;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return 0;
+	len = read(fd, buf, size - 1);
+	(void)close(fd);
+	if (len < 0)
+		len = 0;
+	buf[len] = '\0';
+	return (size_t)len;
+}
+
 /* Does this orphan carry the mark of that process? */
 static int
 is_marked(pid_t pid, const struct slot *s)
 {
 	static char buf[65536];
 	char mark[64];
-	char path[32];
-	ssize_t len;
-	int fd;
+	size_t len;
 	int n;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd == -1)
-		return 0;
-	len = read(fd, buf, sizeof(buf));
-	(void)close(fd);
+	len = read_proc(pid, "environ", buf, sizeof(buf));
 	/* With the NUL at its end. */
 	n = snprintf(mark, sizeof(mark), "MUSTER_PROCESS=%s-%u", instance.boot,
 	    s->process);
-	return len > 0 && memmem(buf, (size_t)len, mark, (size_t)n + 1) != NULL;
+	return len > 0 && memmem(buf, len, mark, (size_t)n + 1) != NULL;
+}
+
+/*
+ * Is it in the midst of its exit?  It has no environment any more then, and is
+ * no zombie yet: whose it was cannot be told, so everybody waits for it.
+ */
+static int
+is_ending(pid_t pid)
+{
+	char buf[512];
+	const char *error;
+	char *field;
+	char *p;
+	int i;
+
+	if (read_proc(pid, "stat", buf, sizeof(buf)) == 0)
+		return 0;
+	/* Its name, state, parent, group, session, terminal and its group. */
+	p = strrchr(buf, ')');
+	if (p == NULL || strncmp(p, ") Z", 3) == 0)
+		return 0;
+	for (i = 0; i < 7 && p != NULL; i++)
+		p = strchr(p + 1, ' ');
+	if (p == NULL)
+		return 0;
+	field = p + 1;
+	field[strcspn(field, " ")] = '\0';
+	return (strtonum(field, 0, UINT32_MAX, &error) & PF_EXITING) != 0;
 }
 
 static int
@@ -111,7 +155,7 @@ belongs(pid_t pid, const struct slot *s)
 	if (!(s->flags & IS_FOREGROUND) &&
 	    (getsid(pid) == s->pid || getpgid(pid) == s->pid))
 		return 1;
-	return is_marked(pid, s);
+	return is_marked(pid, s) || is_ending(pid);
 }
 
 static pid_t loose[MAX_MEMBERS];

@@ -331,7 +331,7 @@ def test_answers_that_it_does_not_read(owned):
     again = o.next("manager")
     again.send(fakes.SEAL, 0, u32(ENTRIES, 0, 1))
     again.receive(fakes.WORLD_END)
-    flood(again, frame(fakes.PROC_STATS, u32(1)) * 500)
+    flood(again, frame(fakes.PROC_STATS, u32(1)) * 500, 40)
     assert again.ended()
     o.said("muster-manager 0: peer does not read")
     harness.wait_for("a manager", lambda: o.m.post(

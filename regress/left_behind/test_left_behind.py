@@ -355,6 +355,27 @@ def test_restart_by_policy(start):
     gone(people, 0)
 
 
+def test_what_takes_long_to_die_is_waited_for(start):
+    """It has no environment any more that would tell whose it is, while the
+    kernel takes back the file that nobody else has."""
+    m = start({"a": job(harness.PYTHON, "-c", """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    fd = os.memfd_create("large")
+    os.posix_fallocate(fd, 0, 512 << 20)
+    open("ready", "w").write(str(os.getpid()))
+time.sleep(4000)
+""")}, keep_alive=True)
+    m.wait_status()
+    pid = int(harness.wait_for("the large one", lambda: (
+        m.dir / "ready").exists() and (m.dir / "ready").read_text()))
+    large = harness.process(pid)
+    (m.dir / "ready").unlink()
+    assert m.post("/restart/1").status == 200
+    gone({pid: large}, 0)
+
+
 def test_stop_takes_its_own_alone(start):
     """The family of another process is not touched."""
     m = start({"a": family(), "b": sh(

@@ -625,8 +625,7 @@ def test_restart_policy(musterd, policy, code, comes_back):
     if comes_back:
         harness.wait_for("generation 2", lambda: m.all()["a"]["pid"] and
                          m.all()["a"]["generation"] == 2)
-        assert m.all()["a"]["restarts"] == 1
-        assert m.state("a") == "running"
+        assert m.wait_state("a", "running")["restarts"] == 1
     else:
         p = m.wait_state("a", "exited")
         assert (p["generation"], p["exit"]["code"]) == (1, code)

@@ -107,7 +107,8 @@ def test_what_a_failed_start_has_left(musterd, tmp_path):
     os.kill(pid, signal.SIGKILL)
     m.wait_state("a", "failed")
     assert own_manager(m) == manager
-    assert not [p for p in m.descendants() if p.name == "sleep"]
+    harness.wait_for("the end of the last", lambda: not [
+        p for p in m.descendants() if p.name == "sleep"])
 
 
 def test_retries_in_a_row(musterd):
