@@ -602,35 +602,32 @@ def test_connections_of_others_stay(start):
     m.wait_status()
     request = b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-    def clients():
-        """Of the one worker that can take them."""
-        sockets = [socket.create_connection(("127.0.0.1", m.port), timeout=20)
-                   for _ in range(50)]
-        assert answered(sockets) == 50
-        return sockets
-
-    def answered(sockets):
+    def answered(clients):
         count = 0
-        for s in sockets:
+        for c in clients:
             try:
-                s.sendall(request)
-                count += s.recv(4096).endswith(b"}")
+                c.sendall(request)
+                count += c.recv(4096).endswith(b"}")
             except OSError:
                 pass
         return count
 
-    one, other = sorted(own(m, "httpd"))
-    os.kill(other, signal.SIGSTOP)
-    lost = clients()
-    os.kill(other, signal.SIGCONT)
-    os.kill(one, signal.SIGSTOP)
-    kept = clients()
-    os.kill(one, signal.SIGKILL)
-    assert (answered(kept), answered(lost)) == (50, 0)
-    for s in lost + kept:
-        s.close()
-    harness.wait_for("two workers", lambda: len(own(m, "httpd")) == 2, 1)
-    assert m.status() == "running"
+    # Whom the kernel wakes is the kernel's: mostly the same one, as long as
+    # that has nothing else to do.
+    kept = set()
+    for n in range(20):
+        clients = [socket.create_connection(("127.0.0.1", m.port), timeout=20)
+                   for _ in range(100)]
+        assert answered(clients) == 100
+        os.kill((min, max)[n % 2](own(m, "httpd")), signal.SIGKILL)
+        kept.add(answered(clients))
+        for c in clients:
+            c.close()
+        harness.wait_for("two workers", lambda: len(own(m, "httpd")) == 2, 5)
+        assert m.status() == "running"
+        if max(kept) > 0 and min(kept) < 100:
+            return
+    raise harness.Failure(f"of 100 were kept: {kept}")
 
 
 def test_requests_while_workers_die(start):
