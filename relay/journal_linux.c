@@ -48,7 +48,6 @@ struct journal_header {
 	uint64_t turning;
 };
 
-#define GROWN_PIPE (256 * 1024)
 #define SPLICE_MAX (1024UL * 1024) /* the largest pipe of an ordinary user */
 
 void
@@ -257,8 +256,8 @@ journal_waiting(int fd)
 	return (size_t)n;
 }
 
-void
+int
 journal_grow(int fd)
 {
-	(void)fcntl(fd, F_SETPIPE_SZ, GROWN_PIPE);
+	return fcntl(fd, F_SETPIPE_SZ, GROWN_PIPE) == -1 ? -1 : 0;
 }

@@ -123,8 +123,9 @@ uint64_t journal_start(const struct journal *);
 int journal_read(const struct journal *, uint64_t from, void *buf, size_t len);
 /* Bytes in a pipe now. */
 size_t journal_waiting(int pipe);
-/* Makes a pipe larger that was found full; failure does not matter. */
-void journal_grow(int pipe);
+#define GROWN_PIPE (256UL * 1024)
+/* Makes a pipe so large.  -1: it stays as it is, which does no harm. */
+int journal_grow(int pipe);
 
 /* ---- pump.c -------------------------------------------------------------- */
 
@@ -138,11 +139,12 @@ struct pipe_end {
 };
 
 #define PIPE_WATCHED 1
-#define PIPE_GROWN 2
+#define PIPE_GROWN 2 /* or tried to */
 #define PIPE_ENDED 4 /* the process has ended ... */
 #define PIPE_DRAINED 8 /* ... and what it had written then is in */
 #define PIPE_STUCK 16 /* splice, or the watch, failed: tried again later */
 #define PIPE_TOLD 32 /* that was told */
+#define PIPE_LARGE 64 /* GROWN_PIPE */
 
 /* Watches pipes in the loop. */
 void pump_init(void);
