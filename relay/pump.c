@@ -328,8 +328,8 @@ struct turn {
 static void
 turn_add(struct turn *t, const struct pipe_end *p, size_t n)
 {
-	size_t filled = n /
-	    ((p->flags & PIPE_LARGE ? GROWN_PIPE : SMALL_PIPE) / FULL);
+	size_t filled =
+	    n / ((p->flags & PIPE_LARGE ? GROWN_PIPE : SMALL_PIPE) / FULL);
 
 	t->moved++;
 	t->bytes += n;
@@ -358,9 +358,9 @@ nap_length(const struct turn *t, int64_t now)
 	if (ns > (NAP_MOST + 2) * MILLISECOND || HALF_FULL / rate < 2)
 		length = 0;
 	else
-		length = HALF_FULL / rate > NAP_MOST
-		    ? NAP_MOST
-		    : (unsigned int)(HALF_FULL / rate) - 1;
+		length = HALF_FULL / rate > NAP_MOST ?
+		    NAP_MOST :
+		    (unsigned int)(HALF_FULL / rate) - 1;
 	since = now;
 	filled = 0;
 	return length;
