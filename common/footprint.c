@@ -14,8 +14,9 @@
 
 /* How long most starts take; and some take longer. */
 #define SHORT_START 250 /* ms */
-#define AGAIN 1000 /* ms */
-#define MAX_TRIMS 6 /* it is no start any more */
+#define AGAIN 250 /* ms */
+#define LAST 500 /* ms after one in which little happened */
+#define MAX_TRIMS 24 /* it is no start any more */
 #define BUSY 5 /* ms of the processor since the last look: it goes on */
 
 /*
@@ -79,15 +80,17 @@ trim_cb(evutil_socket_t fd, short events, void *arg)
 {
 	static int64_t before;
 	static int trims;
+	static int calm;
 	int64_t now;
 
 	(void)fd;
 	(void)events;
 	footprint_trim();
 	now = used();
-	if (trims == 0 || (trims < MAX_TRIMS && now - before > BUSY))
-		trim_in(arg, AGAIN);
-	trims++;
+	if (trims++ > 0 && now - before <= BUSY)
+		calm++;
+	if (calm < 2 && trims < MAX_TRIMS)
+		trim_in(arg, calm ? LAST : AGAIN);
 	before = now;
 }
 

@@ -20,19 +20,42 @@
 #define GROW_FROM (32L * 1024) /* bytes at once: it was about full */
 #define GROW_FEW 8 /* pipes; many large ones do not stay in a cache */
 #define SMALL_PIPE (64UL * 1024)
-#define SMALL_SPLICE (16UL * 1024)
 #define TINY_SPLICE 2048
-#define NAP_MOST 5 /* ms */
-#define SHORT_NAP_NS 50000
+#define NAP_NS 50000
 #define MILLISECOND 1000000L
+#define HOT_MOST 128 /* pipes */
+#define TICK_MOST 5 /* ms */
+#define BUSY_NS (3 * MILLISECOND) /* turns that follow each other so soon */
+#define BUSY_TURNS 3
+#define SWEEP_NS (100 * MILLISECOND)
+#define LATE_MOST 3
+#define PAUSE_MIN_NS (10 * MILLISECOND)
+#define PAUSE_MAX_NS (300 * MILLISECOND)
 #define FULL 1024
 #define HALF_FULL 512
+#define ALMOST_FULL 900
+#define SMALL_SPLICE 4096
+#define PLENTY (1536UL * 1024) /* bytes of pipes in a tick */
 #define STUCK_MS 1000
 
 static struct event *watch_event;
-static struct event *nap_timer;
 static struct event *stuck_timer;
 static int ready_count; /* pipes that were readable together */
+
+/*
+ * Pipes that are written to all the time: they are not watched, which would
+ * cost their writers a wakeup for each write, but looked at now and then.
+ */
+static struct {
+	struct pipe_end *pipes[HOT_MOST];
+	size_t count;
+	struct event *timer;
+	int64_t last; /* look */
+	int64_t pause; /* ns */
+	int64_t pause_end;
+	int64_t sweep; /* when it is time for the next one */
+	unsigned int late; /* looks in a row, for the writers */
+} hot;
 
 static void
 stuck_arm(void)
@@ -54,7 +77,7 @@ stuck(struct pipe_end *p)
 void
 pipe_watch(struct pipe_end *p)
 {
-	if ((p->flags & PIPE_WATCHED) || p->fd == -1)
+	if ((p->flags & (PIPE_WATCHED | PIPE_HOT)) || p->fd == -1)
 		return;
 	if (watch_add(p->fd, p) == -1)
 		stuck(p);
@@ -63,11 +86,25 @@ pipe_watch(struct pipe_end *p)
 }
 
 static void
+hot_remove(const struct pipe_end *p)
+{
+	size_t i;
+
+	for (i = 0; i < hot.count; i++)
+		if (hot.pipes[i] == p) {
+			hot.pipes[i] = hot.pipes[--hot.count];
+			return;
+		}
+}
+
+static void
 pipe_unwatch(struct pipe_end *p)
 {
 	if (p->flags & PIPE_WATCHED)
 		watch_remove(p->fd);
-	p->flags &= ~(unsigned int)PIPE_WATCHED;
+	if (p->flags & PIPE_HOT)
+		hot_remove(p);
+	p->flags &= ~(unsigned int)(PIPE_WATCHED | PIPE_HOT);
 }
 
 static void
@@ -269,6 +306,7 @@ static size_t
 pipe_readable(struct pipe_end *p, int hangup)
 {
 	struct stream *s = p->stream;
+	ssize_t more = 0;
 	ssize_t n;
 
 	if (s->journal.fd == -1) {
@@ -280,8 +318,12 @@ pipe_readable(struct pipe_end *p, int hangup)
 		return 0;
 	}
 	n = stream_take(p, SPLICE_TURN, 0);
-	if (n > 0)
-		return (size_t)n;
+	if (n > 0) {
+		/* The rest, which found no place in this lap. */
+		if (s->journal.end - s->journal.base >= stream_lap(s))
+			more = stream_take(p, SPLICE_TURN, 0);
+		return (size_t)(more > 0 ? n + more : n);
+	}
 	if (n == 0)
 		pipe_finish(p);
 	else if (errno == ENOBUFS && (s->flags & STREAM_BLOCK)) {
@@ -301,117 +343,197 @@ now_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void
-pumps_watch(void)
-{
-	if (event_add(watch_event, NULL) == -1)
-		fatalx("event_add failed");
-}
-
-static void
-nap_cb(int fd, short events, void *arg)
-{
-	(void)fd;
-	(void)events;
-	(void)arg;
-	pumps_watch();
-}
-
-/* What came of one look at all pipes. */
+/* What came of one look at several pipes. */
 struct turn {
 	size_t moved; /* pipes of which something was taken */
 	size_t bytes;
-	size_t filled; /* 1/FULL of the one that had the most for its size */
-	int more; /* pipes are readable that were not looked at */
+	size_t room; /* of those pipes, bytes */
 };
 
 static void
 turn_add(struct turn *t, const struct pipe_end *p, size_t n)
 {
-	size_t filled =
-	    n / ((p->flags & PIPE_LARGE ? GROWN_PIPE : SMALL_PIPE) / FULL);
-
 	t->moved++;
 	t->bytes += n;
-	if (t->filled < filled)
-		t->filled = filled;
+	t->room += p->flags & PIPE_LARGE ? GROWN_PIPE : SMALL_PIPE;
 }
 
 /*
- * Milliseconds after which, at the rate of the last one, no writer would have
- * to wait for us yet.
+ * Milliseconds after which, at the rate of this look, most writers would not
+ * have to wait for us yet, though timers be late.  0: they had to, or would;
+ * it does not matter if all of them together write as much as we can take.
  */
 static unsigned int
-nap_length(const struct turn *t, int64_t now)
+tick(const struct turn *t, int64_t ns)
 {
-	static int64_t since;
-	static size_t filled;
-	static unsigned int length;
-	size_t rate; /* 1/FULL of a pipe in a millisecond */
-	int64_t ns = now - since;
+	size_t part = t->bytes / (t->room / FULL + 1);
+	size_t rate = part * MILLISECOND / (size_t)ns + 1;
 
-	filled += t->filled;
-	if (ns < MILLISECOND)
-		return length;
-	rate = filled * MILLISECOND / (size_t)ns + 1;
-	/* After a silence nothing is known; and timers are late. */
-	if (ns > (NAP_MOST + 2) * MILLISECOND || HALF_FULL / rate < 2)
-		length = 0;
-	else
-		length = HALF_FULL / rate > NAP_MOST ?
-		    NAP_MOST :
-		    (unsigned int)(HALF_FULL / rate) - 1;
-	since = now;
-	filled = 0;
-	return length;
+	if (part > ALMOST_FULL || ALMOST_FULL / rate < 2)
+		return t->room >= PLENTY;
+	if (HALF_FULL / rate < 2)
+		return 1;
+	return HALF_FULL / rate > TICK_MOST ?
+	    TICK_MOST :
+	    (unsigned int)(HALF_FULL / rate) - 1;
 }
 
-/* Lets lines come together. */
-static void
-nap(const struct turn *t)
+static int
+is_tiny(const struct turn *t)
 {
-	static const struct timespec short_nap = {0, SHORT_NAP_NS};
-	unsigned int length = nap_length(t, now_ns());
+	return t->bytes < t->moved * TINY_SPLICE;
+}
 
-	if (t->more || t->bytes >= t->moved * SMALL_SPLICE)
-		return;
-	if (length > 0) {
-		(void)event_del(watch_event);
-		relay_arm(nap_timer, length);
-	} else if (t->bytes < t->moved * TINY_SPLICE)
-		(void)nanosleep(&short_nap, NULL);
+/* Whether it is time to put pipes there: line comes after line. */
+static int
+is_busy(const struct turn *t)
+{
+	static unsigned int tiny; /* turns in a row */
+	static int64_t last;
+	int64_t now = now_ns();
+
+	tiny = is_tiny(t) && now - last < BUSY_NS ? tiny + 1 : 0;
+	last = now;
+	if (t->room >= PLENTY && t->bytes >= t->moved * SMALL_SPLICE)
+		return 1;
+	return tiny >= BUSY_TURNS && now >= hot.pause_end;
+}
+
+static void
+hot_cool(struct pipe_end *p)
+{
+	pipe_unwatch(p);
+	pipe_watch(p);
 }
 
 /*
- * A turn: one splice for each pipe that is readable, so that none waits for
- * another.  Programs that write line by line would cost a turn each line;
- * naps let lines come together (measured with 100-byte writes of one and
- * of ten programs: 0.5 and 0.8 GB for a CPU second instead of 0.2 and 0.55).
- * Only the pipes wait in the meantime; what a process wrote before its exit
- * is taken at once.
+ * Takes what is in them; from the end, as the last one replaces who goes.
+ * Where many share a processor each writes now and then only: they stay for
+ * a while as long as others write.
  */
 static void
-pump_cb(int fd, short events, void *arg)
+hot_take(struct turn *t, int sweep)
 {
-	struct watched ready[WATCH_BATCH];
+	size_t i;
+	size_t n;
+
+	for (i = hot.count; i-- > 0;) {
+		struct pipe_end *p;
+
+		if (i >= hot.count)
+			continue;
+		p = hot.pipes[i];
+		n = pipe_readable(p, 0);
+		if (n > 0)
+			turn_add(t, p, n);
+		if (i >= hot.count || hot.pipes[i] != p)
+			continue; /* it has gone */
+		if (n > 0)
+			p->flags |= PIPE_TOOK;
+		else if (sweep && !(p->flags & PIPE_TOOK))
+			hot_cool(p);
+		if (sweep)
+			p->flags &= ~(unsigned int)PIPE_TOOK;
+	}
+}
+
+static void
+hot_cool_all(void)
+{
+	while (hot.count > 0)
+		hot_cool(hot.pipes[hot.count - 1]);
+}
+
+/*
+ * Writers for whom we are too slow here (several times in a row, as timers
+ * may be very late) are not tried again at once.
+ */
+static void
+hot_give_up(int64_t now)
+{
+	hot.late = 0;
+	hot.pause_end = now + hot.pause;
+	if (hot.pause < PAUSE_MAX_NS)
+		hot.pause *= 2;
+	hot_cool_all();
+}
+
+static void
+hot_cb(int fd, short events, void *arg)
+{
 	struct turn t = {0};
-	int count;
-	int i;
+	int64_t now = now_ns();
+	unsigned int length;
 
 	(void)fd;
 	(void)events;
 	(void)arg;
-	count = watch_ready(ready);
-	ready_count = count;
-	t.more = count == WATCH_BATCH;
-	for (i = 0; i < count; i++) {
+	hot_take(&t, now > hot.sweep);
+	if (now > hot.sweep)
+		hot.sweep = now + SWEEP_NS;
+	if (t.bytes == 0)
+		hot_cool_all();
+	if (hot.count == 0)
+		return;
+	length = tick(&t, now - hot.last);
+	hot.last = now;
+	if (length > 0) {
+		hot.late = 0;
+		hot.pause = PAUSE_MIN_NS;
+	} else if (++hot.late == LATE_MOST) {
+		hot_give_up(now);
+		return;
+	}
+	relay_arm(hot.timer, length > 0 ? length : 1);
+}
+
+static void
+hot_add(struct pipe_end *p)
+{
+	if (!(p->flags & PIPE_WATCHED) || hot.count == HOT_MOST)
+		return;
+	pipe_unwatch(p);
+	p->flags |= PIPE_HOT | PIPE_TOOK;
+	hot.pipes[hot.count++] = p;
+	if (!evtimer_pending(hot.timer, NULL)) {
+		hot.last = now_ns();
+		relay_arm(hot.timer, 1);
+	}
+}
+
+/*
+ * A turn: one splice for each pipe that is readable, so that none waits for
+ * another.  Programs that write line by line would cost a turn each line, so
+ * their lines are let come together.  What a process wrote before its exit
+ * is taken at once all the same.
+ */
+static void
+pump_cb(int fd, short events, void *arg)
+{
+	static const struct timespec nap = {0, NAP_NS};
+	struct watched ready[WATCH_BATCH];
+	struct pipe_end *moved[WATCH_BATCH];
+	struct turn t = {0};
+	size_t i;
+
+	(void)fd;
+	(void)events;
+	(void)arg;
+	ready_count = watch_ready(ready);
+	for (i = 0; i < (size_t)ready_count; i++) {
 		struct pipe_end *p = ready[i].arg;
 		size_t n = pipe_readable(p, ready[i].hangup);
 
-		if (n > 0) /* else it may have gone */
-			turn_add(&t, p, n);
+		if (n == 0)
+			continue; /* it may have gone */
+		moved[t.moved] = p;
+		turn_add(&t, p, n);
 	}
-	nap(&t);
+	if (is_busy(&t))
+		for (i = 0; i < t.moved; i++)
+			hot_add(moved[i]);
+	else if (is_tiny(&t))
+		(void)nanosleep(&nap, NULL);
 }
 
 /* Tries again what could not be spliced, or still has no journal. */
@@ -448,12 +570,14 @@ pump_init(void)
 {
 	watch_event = event_new(
 	    relay.base, watch_init(), EV_READ | EV_PERSIST, pump_cb, NULL);
-	nap_timer = evtimer_new(relay.base, nap_cb, NULL);
+	hot.timer = evtimer_new(relay.base, hot_cb, NULL);
+	hot.pause = PAUSE_MIN_NS;
 	stuck_timer = evtimer_new(relay.base, stuck_cb, NULL);
-	if (watch_event == NULL || nap_timer == NULL || stuck_timer == NULL)
+	if (watch_event == NULL || hot.timer == NULL || stuck_timer == NULL)
 		fatalx("event_new failed");
 	/* After the parent: its texts come before what they announce. */
-	if (event_priority_set(watch_event, 1) == -1)
-		fatalx("event_priority_set failed");
-	pumps_watch();
+	if (event_priority_set(watch_event, 1) == -1 ||
+	    event_priority_set(hot.timer, 1) == -1 ||
+	    event_add(watch_event, NULL) == -1)
+		fatalx("event_add failed");
 }

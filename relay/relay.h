@@ -134,8 +134,8 @@ struct pipe_end {
 	SLIST_ENTRY(pipe_end) next;
 	struct stream *stream;
 	uint32_t generation;
-	int fd : 24; /* owned; -1 once closed */
-	unsigned int flags : 8; /* PIPE_* */
+	int fd : 22; /* owned; -1 once closed */
+	unsigned int flags : 10; /* PIPE_* */
 };
 
 #define PIPE_WATCHED 1
@@ -145,6 +145,8 @@ struct pipe_end {
 #define PIPE_STUCK 16 /* splice, or the watch, failed: tried again later */
 #define PIPE_TOLD 32 /* that was told */
 #define PIPE_LARGE 64 /* GROWN_PIPE */
+#define PIPE_HOT 128 /* not watched, but looked at by a timer */
+#define PIPE_TOOK 256 /* something, since the last sweep of those */
 
 /* Watches pipes in the loop. */
 void pump_init(void);
