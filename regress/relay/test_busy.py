@@ -109,3 +109,24 @@ def test_a_relay_that_is_killed_meanwhile(musterd):
     (m.dir / "end").touch()
     for n in range(3):
         harness.wait_for("the last line", lambda: is_exact(m, f"{n:02}"), 20)
+
+
+def test_lines_are_whole(musterd):
+    """Also where the journal begins anew."""
+    count = 6000
+    m = musterd({"graceful_time": 1, "processes": {
+        f"{n:02}": python(f"""
+import os, time
+for n in range({count}):
+    os.write(1, b"{n:02} %096d\\n" % n)
+    if n % 40 == 0:
+        time.sleep(0.001)
+""") for n in range(4)}})
+    assert m.wait(30) == 0
+    found = {n: 0 for n in range(4)}
+    for line in m.stdout_text().splitlines():
+        if line[:2].isdigit():
+            n = int(line[:2])
+            assert line == f"{n:02} {found[n]:096}"
+            found[n] += 1
+    assert set(found.values()) == {count}
