@@ -176,11 +176,11 @@ def test_timeout_of_the_http_class(musterd, serve):
     server = serve(503)
     m = musterd({**FAIL, "processes": {"a": job(
         "sleep", "4000", verifier=http_ok(
-            server.url, timeout=0.6, interval=0.1))}})
+            server.url, timeout=1.5, interval=0.1))}})
     m.wait_text("^Verifier fail")
     start = time.monotonic()
     assert m.wait() == 5
-    assert 0.4 < time.monotonic() - start < 1.2 * harness.SLOW
+    assert 0.4 < time.monotonic() - start < 2.2 * harness.SLOW
     assert "VerificationFailedException: Process verification failed." in \
         m.stdout_text()
 

@@ -233,11 +233,11 @@ def test_unix_http_garbage(unix_http, data, text):
 
 
 def test_unix_http_timeout(unix_http):
-    a = unix_http(silent).once(timeout=200 * MS)
-    assert a.detail == "timed out after 200 ms (waiting for the answer)"
+    a = unix_http(silent).once(timeout=800 * MS)
+    assert a.detail == "timed out after 800 ms (waiting for the answer)"
     a = unix_http(raw(b"HTTP/1.1 200 OK\r\n\r\n", keep=True)).once(
-        timeout=200 * MS, body="x")
-    assert a.detail == "timed out after 200 ms (reading the body)"
+        timeout=800 * MS, body="x")
+    assert a.detail == "timed out after 800 ms (reading the body)"
 
 
 def test_unix_http_refused(verifier):
