@@ -123,7 +123,8 @@ is_marked(pid_t pid, const struct slot *s)
 
 /*
  * Is it in the midst of its exit?  It has no environment any more then, and is
- * no zombie yet: whose it was cannot be told, so everybody waits for it.
+ * no zombie yet: whose it was cannot be told, so everybody waits for it; but
+ * not for one that hangs there (D), for which all others would wait for ever.
  */
 static int
 is_ending(pid_t pid)
@@ -138,7 +139,7 @@ is_ending(pid_t pid)
 		return 0;
 	/* Its name, state, parent, group, session, terminal and its group. */
 	p = strrchr(buf, ')');
-	if (p == NULL || strncmp(p, ") Z", 3) == 0)
+	if (p == NULL || strncmp(p, ") Z", 3) == 0 || strncmp(p, ") D", 3) == 0)
 		return 0;
 	for (i = 0; i < 7 && p != NULL; i++)
 		p = strchr(p + 1, ' ');

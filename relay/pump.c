@@ -367,7 +367,7 @@ static unsigned int
 tick(const struct turn *t, int64_t ns)
 {
 	size_t part = t->bytes / (t->room / FULL + 1);
-	size_t rate = part * MILLISECOND / (size_t)ns + 1;
+	size_t rate = part * MILLISECOND / ((size_t)ns + 1) + 1;
 
 	if (part > ALMOST_FULL || ALMOST_FULL / rate < 2)
 		return t->room >= PLENTY;
