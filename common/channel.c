@@ -58,6 +58,9 @@ struct channel {
 
 const char channel_gone[] = "peer has gone";
 
+static void (*many)(void);
+static unsigned int received; /* by all channels */
+
 /* What may still be delivered. */
 struct budget {
 	size_t messages;
@@ -169,6 +172,8 @@ deliver(struct channel *c, struct budget *left)
 		len = imsg_get_len(&imsg) + IMSG_HEADER_SIZE;
 		left->bytes -= len < left->bytes ? len : left->bytes;
 		left->messages--;
+		if (++received % CHANNEL_MANY == 0 && many != NULL)
+			many();
 		n = c->message(c, &imsg, c->arg);
 		/* Closes the descriptor as well, if it was not taken. */
 		imsg_free(&imsg);
@@ -454,6 +459,18 @@ channel_poll(struct channel *c)
 	enter(c);
 	receive(c, &left, 1);
 	leave(c);
+}
+
+unsigned int
+channel_received(void)
+{
+	return received;
+}
+
+void
+channel_on_many(void (*fn)(void))
+{
+	many = fn;
 }
 
 size_t

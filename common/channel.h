@@ -77,6 +77,12 @@ void channel_set_priority(struct channel *, int);
 void channel_pause(struct channel *);
 void channel_resume(struct channel *);
 
+/* Messages so far, over all channels. */
+unsigned int channel_received(void);
+/* Is called when so many messages have come, over whichever channels. */
+#define CHANNEL_MANY 256
+void channel_on_many(void (*)(void));
+
 /*
  * Starts reading the payload of a message, which is taken from it: call it
  * once.  An empty payload reads as no bytes.

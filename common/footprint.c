@@ -10,14 +10,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "channel.h"
 #include "footprint.h"
 
-/* How long most starts take; and some take longer. */
-#define SHORT_START 250 /* ms */
-#define AGAIN 250 /* ms */
-#define LAST 500 /* ms after one in which little happened */
-#define MAX_TRIMS 24 /* it is no start any more */
-#define BUSY 5 /* ms of the processor since the last look: it goes on */
+#define CALM 250 /* ms: nothing has come for so long, it is over */
+#define BURST 24 /* trims without a pause: it is how things are, */
+#define SELDOM 5 /* seconds: no need for haste */
+
+static struct event *later;
+static int trims; /* since it was calm */
 
 /*
  * Segments that cannot be written have no private page, which would be lost
@@ -54,48 +55,40 @@ footprint_trim(void)
 	(void)dl_iterate_phdr(trim_object, NULL);
 }
 
-/* Milliseconds of the processor, so far. */
-static int64_t
-used(void)
-{
-	struct timespec ts;
-
-	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts) == -1)
-		return 0;
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-static void trim_cb(evutil_socket_t, short, void *);
-
 static void
-trim_in(struct event_base *base, int ms)
+trim_in_a_while(void)
 {
-	const struct timeval tv = {ms / 1000, ms % 1000 * 1000L};
+	struct timeval tv = {0, CALM * 1000L};
 
-	(void)event_base_once(base, -1, EV_TIMEOUT, trim_cb, base, &tv);
+	if (later == NULL || evtimer_pending(later, NULL))
+		return;
+	if (trims++ >= BURST)
+		tv = (struct timeval){SELDOM, 0};
+	(void)event_add(later, &tv);
 }
 
 static void
 trim_cb(evutil_socket_t fd, short events, void *arg)
 {
-	static int64_t before;
-	static int trims;
-	static int calm;
-	int64_t now;
+	static unsigned int before;
+	unsigned int now;
 
 	(void)fd;
 	(void)events;
+	(void)arg;
 	footprint_trim();
-	now = used();
-	if (trims++ > 0 && now - before <= BUSY)
-		calm++;
-	if (calm < 2 && trims < MAX_TRIMS)
-		trim_in(arg, calm ? LAST : AGAIN);
+	now = channel_received();
+	if (now == before)
+		trims = 0;
+	else
+		trim_in_a_while();
 	before = now;
 }
 
 void
 footprint_trim_later(struct event_base *base)
 {
-	trim_in(base, SHORT_START);
+	later = event_new(base, -1, 0, trim_cb, NULL);
+	channel_on_many(trim_in_a_while);
+	trim_in_a_while();
 }

@@ -9,8 +9,11 @@
  * (they are clean, and come back from the page cache when they are needed).
  */
 void footprint_trim(void);
-/* The same when the start is over: again and again while there is much to do,
- * since nobody knows how long it takes. */
+/*
+ * The same a moment after the start, and after whatever makes many messages:
+ * again while there is much to do, since nobody knows how long it takes; an
+ * idle program is not woken.
+ */
 void footprint_trim_later(struct event_base *);
 
 #endif

@@ -1,7 +1,8 @@
 /* sources: fuzz/frame.c fuzz/fresh.c manager/blob.c manager/config.c
  * manager/config_access.c manager/config_check.c
  * manager/config_environment.c manager/config_job.c manager/config_keys.c
- * manager/config_output.c manager/config_procfile.c manager/config_schema.c
+ * manager/config_memory.c manager/config_output.c manager/config_procfile.c
+ * manager/config_schema.c
  * manager/config_top.c manager/config_url.c manager/config_value.c
  * manager/config_verifier.c manager/config_verify.c manager/config_words.c
  * manager/console.c manager/feed.c manager/files.c

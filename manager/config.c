@@ -17,7 +17,6 @@
  * structs by the table of keys, and what is wrong becomes a report.
  */
 
-#define CHUNK (16UL * 1024) /* of the arena */
 /* Problems that are kept; musterd -n shows 20 of them. */
 #define MAX_PROBLEMS 64
 /*
@@ -32,116 +31,6 @@ enum severity {
 	STRICT_ERROR,
 	ERROR,
 };
-
-struct config_arena {
-	struct config_arena *next;
-	size_t used;
-	size_t size;
-	_Alignas(16) char bytes[];
-};
-
-/* ---- memory --------------------------------------------------------- */
-
-/* Strings need no alignment, and most of what is kept are strings. */
-static void *
-arena_take(struct config *c, size_t len)
-{
-	struct config_arena *a;
-	size_t size;
-	void *p;
-
-	a = c->arena;
-	if (a == NULL || a->size - a->used < len) {
-		size = len > CHUNK / 4 ? len : CHUNK;
-		a = calloc(1, sizeof(*a) + size);
-		if (a == NULL)
-			abort();
-		a->size = size;
-		/* A large piece goes behind, the open one stays in front. */
-		if (len > CHUNK / 4 && c->arena != NULL) {
-			a->next = c->arena->next;
-			c->arena->next = a;
-		} else {
-			a->next = c->arena;
-			c->arena = a;
-		}
-	}
-	p = a->bytes + a->used;
-	a->used += len;
-	c->bytes += len;
-	return p;
-}
-
-void *
-config_alloc(struct config *c, size_t len)
-{
-	if (c->arena != NULL) {
-		c->arena->used = (c->arena->used + 15) & ~(size_t)15;
-		if (c->arena->used > c->arena->size)
-			c->arena->used = c->arena->size;
-	}
-	return arena_take(c, len);
-}
-
-char *
-config_strdup(struct config *c, const char *s)
-{
-	size_t len;
-	char *copy;
-
-	len = strlen(s) + 1;
-	copy = arena_take(c, len);
-	memcpy(copy, s, len);
-	return copy;
-}
-
-char *
-config_printf(struct config *c, const char *fmt, ...)
-{
-	va_list ap;
-	va_list again;
-	char *s;
-	int n;
-
-	va_start(ap, fmt);
-	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
-	va_end(ap);
-	if (n < 0)
-		abort();
-	s = arena_take(c, (size_t)n + 1);
-	(void)vsnprintf(s, (size_t)n + 1, fmt, again);
-	va_end(again);
-	return s;
-}
-
-/* Room for one more of n elements; doubles at each power of two. */
-void *
-config_array(struct config *c, const void *old, size_t n, size_t size)
-{
-	void *bigger;
-
-	if (n != 0 && (n & (n - 1)) != 0)
-		return (void *)(uintptr_t)old;
-	bigger = config_alloc(c, (n == 0 ? 1 : n * 2) * size);
-	if (n > 0)
-		memcpy(bigger, old, n * size);
-	return bigger;
-}
-
-void
-config_free(struct config *c)
-{
-	struct config_arena *a;
-
-	if (c == NULL)
-		return;
-	while ((a = c->arena) != NULL) {
-		c->arena = a->next;
-		free(a);
-	}
-	free(c);
-}
 
 /* ---- the report ----------------------------------------------------- */
 
@@ -530,7 +419,7 @@ include_members(struct loader *l, const struct doc_node *root)
 static int
 include_once(struct loader *l, const struct doc_node *n, const char *path)
 {
-	char **list;
+	const char **list;
 	char shown[160];
 	size_t i;
 
@@ -683,6 +572,7 @@ config_load(const struct snapshot *s, int strict, config_file_fn read_file,
 	l.config = calloc(1, sizeof(*l.config));
 	if (l.config == NULL)
 		abort();
+	config_share(l.config, 1);
 	l.config->graceful = 10 * SECOND;
 	l.config->start_parallel = 8;
 	l.config->http.port = 5001;
@@ -701,6 +591,7 @@ config_load(const struct snapshot *s, int strict, config_file_fn read_file,
 	command_line(l.config, s);
 	if (l.config->http.unix_path == NULL)
 		l.config->http.unix_path = config_strdup(l.config, s->socket);
+	config_share(l.config, 0);
 	if (report->errors == 0)
 		return l.config;
 	config_free(l.config);

@@ -38,13 +38,17 @@ enum exit_code {
  */
 struct segment_text {
 	uint8_t kind;
-	char *text;
+	const char *text;
+};
+
+struct segments {
+	size_t count;
+	struct segment_text list[];
 };
 
 struct word {
-	char *source; /* as written, for display */
-	struct segment_text *segments; /* only if something is replaced */
-	size_t nsegments; /* 0: the word is its source */
+	const char *source; /* as written, for display */
+	const struct segments *segments; /* NULL: the word is its source */
 };
 
 struct words {
@@ -54,7 +58,7 @@ struct words {
 };
 
 struct strings {
-	char **list;
+	const char **list;
 	size_t count;
 };
 
@@ -78,7 +82,7 @@ enum after_condition {
 };
 
 struct after {
-	char *job; /* name as written */
+	const char *job; /* name as written */
 	size_t index; /* of the job in config->jobs */
 	enum after_condition condition;
 	struct position at;
@@ -108,32 +112,32 @@ struct verify_config {
 	uint64_t interval; /* 1 s */
 	uint64_t attempt_timeout; /* 5 s; pymanager's HttpOk: interval */
 	/* http, http+unix */
-	char *url;
-	char *unix_path; /* http+unix, unix: absolute */
-	char *method;
+	const char *url;
+	const char *unix_path; /* http+unix, unix: absolute */
+	const char *method;
 	struct strings headers; /* "Name: value" */
 	struct status_range *statuses;
 	size_t nstatuses;
-	char *body;
+	const char *body;
 	struct strings expect_headers;
 	unsigned int redirects; /* followed at most; 10 */
 	int insecure;
-	char *ca_file; /* absolute */
+	const char *ca_file; /* absolute */
 	void *ca; /* its bytes, read into the snapshot */
 	size_t ca_len;
 	/* tcp */
-	char *host;
+	const char *host;
 	uint16_t port;
 	/* exited: wait status as pymanager counts (-N signal) */
 	int expect_code;
 	/* command */
 	struct words command;
 	/* file */
-	char *path; /* absolute */
+	const char *path; /* absolute */
 	/* custom */
-	char *module; /* Python module */
-	char *class_name;
-	char *arguments; /* JSON object */
+	const char *module; /* Python module */
+	const char *class_name;
+	const char *arguments; /* JSON object */
 	/* filled in by staging */
 	uint32_t entry; /* SPEC, UNIX, FILE; NO_ENTRY */
 };
@@ -160,7 +164,7 @@ enum output_mode {
 
 struct output_config {
 	enum output_mode mode;
-	char *path; /* absolute, for OUTPUT_FILE */
+	const char *path; /* absolute, for OUTPUT_FILE */
 	int append;
 	uint32_t entry; /* ENTRY_LOGFILE, filled in by staging */
 };
@@ -171,19 +175,19 @@ enum stdin_mode {
 };
 
 struct job_config {
-	char *name;
+	const char *name;
 	struct position at;
 	struct words words; /* program and arguments (pymanager's two, or
 			     * `command` split as a shell splits) */
 	int shell; /* 1: run by `shell_program` -c */
 	const char *shell_program; /* resolved: /bin/sh, or what was named */
-	char *working_directory; /* absolute */
+	const char *working_directory; /* absolute */
 	struct words environment; /* NAME=VALUE */
-	char *environment_file; /* as given */
+	const char *environment_file; /* as given */
 	const char *environment_shell; /* the shell that sources it */
 	int clear_environment;
-	char *user;
-	char *group;
+	const char *user;
+	const char *group;
 	struct strings groups;
 	int has_groups;
 	uint32_t umask; /* NO_UMASK */
@@ -223,10 +227,10 @@ struct job_config {
 /* Paths are absolute; NULL: not given. */
 struct tls_config_files {
 	int enabled;
-	char *certificate;
-	char *key;
-	char *client_ca;
-	char *crl;
+	const char *certificate;
+	const char *key;
+	const char *client_ca;
+	const char *crl;
 	int client_required;
 	struct position at;
 };
@@ -235,7 +239,7 @@ struct tls_config_files {
 
 /* An entry of the tokens file. */
 struct principal_config {
-	char *name;
+	const char *name;
 	unsigned int role; /* enum access_role */
 	unsigned int kind; /* enum principal_kind */
 	unsigned int nhashes;
@@ -246,9 +250,9 @@ struct principal_config {
 
 struct listen_config {
 	int enabled; /* TCP */
-	char *address; /* numeric */
+	const char *address; /* numeric */
 	uint16_t port;
-	char *unix_path; /* absolute */
+	const char *unix_path; /* absolute */
 	unsigned int workers;
 	struct strings allow_hosts;
 	struct strings allow_origins;
@@ -274,16 +278,17 @@ struct config {
 	int keep_alive;
 	uint64_t graceful; /* of musterd and of jobs without their own */
 	unsigned int messages; /* MESSAGE_* */
-	char *logfile; /* absolute, or NULL */
+	const char *logfile; /* absolute, or NULL */
 	int syslog; /* log lines go there instead */
 	int log_format; /* enum log_format, logline.h */
-	char *user; /* of the components */
+	const char *user; /* of the components */
 	unsigned int start_parallel;
 	int graph; /* some job has `after`: no file order */
 	struct job_config **jobs;
 	size_t njobs;
 	struct config_arena *arena;
-	size_t bytes; /* of the arena */
+	const char **recent; /* while it is loaded: strings to share */
+	size_t bytes; /* of all that is in it, however often it is shared */
 };
 
 int address_is_loopback(const char *numeric);

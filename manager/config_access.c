@@ -249,7 +249,7 @@ set_tokens(struct loader *l, const struct key *k, void *target,
 	const void *bytes;
 	struct doc *doc;
 	size_t len;
-	char *path;
+	const char *path;
 
 	(void)k;
 	h = target;

@@ -167,13 +167,17 @@ check_cycles(struct loader *l)
 static size_t
 words_size(const struct words *words)
 {
+	const struct segments *segments;
 	size_t i;
+	size_t n;
 	size_t size;
 
 	size = 0;
-	for (i = 0; i < words->count; i++)
-		size += strlen(words->list[i].source) +
-		    (words->list[i].nsegments + 1) * SEGMENT_SIZE;
+	for (i = 0; i < words->count; i++) {
+		segments = words->list[i].segments;
+		n = segments == NULL ? 1 : segments->count;
+		size += strlen(words->list[i].source) + (n + 1) * SEGMENT_SIZE;
+	}
 	return size;
 }
 

@@ -25,7 +25,7 @@ variable_name(const char *s, size_t len)
 /* NAME=VALUE, of the configuration's memory; 0, or -1: no more fit. */
 static int
 add_variable(struct loader *l, struct job_config *c, const struct doc_node *n,
-    char *text)
+    const char *text)
 {
 	struct word w;
 
@@ -44,7 +44,7 @@ set_environment(struct loader *l, const struct key *k, void *target,
 {
 	const struct doc_node *item;
 	struct job_config *c;
-	char *s;
+	const char *s;
 
 	(void)k;
 	c = target;

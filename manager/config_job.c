@@ -372,7 +372,7 @@ static void
 read_command(struct loader *l, struct job_config *c)
 {
 	struct word w;
-	char *s;
+	const char *s;
 
 	if (l->command->kind == DOC_ARRAY)
 		words_list(l, l->command, &c->words);
@@ -412,7 +412,7 @@ read_words(struct loader *l, struct job_config *c, const struct doc_node *n)
 {
 	struct word w;
 	size_t errors;
-	char *s;
+	const char *s;
 
 	if (l->full || n->kind != DOC_OBJECT)
 		return; /* what is missing was not read */

@@ -108,14 +108,20 @@ struct loader {
 	uint64_t job_graceful;
 };
 
-/* ---- config.c ------------------------------------------------------- */
+/* ---- config_memory.c ------------------------------------------------ */
 
 /* Memory that lives as long as the configuration; never NULL. */
 void *config_alloc(struct config *, size_t);
-char *config_strdup(struct config *, const char *);
+/* Equal strings may be one: nobody writes into them. */
+const char *config_strdup(struct config *, const char *);
 char *config_printf(struct config *, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void *config_array(struct config *, const void *old, size_t n, size_t size);
+/* From now on equal strings are shared, as far as is cheap; or no more. */
+void config_share(struct config *, int on);
+
+/* ---- config.c ------------------------------------------------------- */
+
 /* Reports at a node: "path: text". */
 void config_error(struct loader *, const struct doc_node *, const char *fmt,
     ...) __attribute__((format(printf, 3, 4)));
@@ -148,13 +154,13 @@ void config_group(struct loader *, const struct key_group *, void *target,
 int value_check(struct loader *, const struct key *, const struct doc_node *);
 /* A copy of a string (or of a number's text), with ${VAR} replaced when
  * `expand: true`; NULL when reported. */
-char *value_string(struct loader *, const struct doc_node *);
+const char *value_string(struct loader *, const struct doc_node *);
 /* The same, but of 1 to size - 1 bytes; what: "a path". */
-char *value_bounded(
+const char *value_bounded(
     struct loader *, const struct doc_node *, const char *what, size_t size);
 /* Made absolute by musterd's directory. */
-char *value_path(struct loader *, const struct doc_node *);
-char *value_socket_path(struct loader *, const struct doc_node *);
+const char *value_path(struct loader *, const struct doc_node *);
+const char *value_socket_path(struct loader *, const struct doc_node *);
 int value_duration(struct loader *, const struct doc_node *, uint64_t *);
 int value_truth(const struct doc_node *);
 void value_strings(struct loader *, const struct doc_node *, struct strings *);
@@ -207,7 +213,7 @@ int text_python_int(const char *, int64_t *);
 /* One word with its replacements; the text must live as long as the
  * configuration. */
 void word_make(
-    struct loader *, const struct doc_node *, char *text, struct word *);
+    struct loader *, const struct doc_node *, const char *text, struct word *);
 /* Splits as a shell does (quotes, backslashes, no expansion). */
 void words_split(struct loader *, const struct doc_node *, struct words *);
 void words_list(struct loader *, const struct doc_node *, struct words *);

@@ -132,7 +132,7 @@ set_modules(struct loader *l, const struct key *k, void *target,
 	const struct doc_node *class;
 	const struct doc_node *module;
 	const struct doc_node *verifiers;
-	char **list;
+	const char **list;
 
 	(void)target;
 	for (module = doc_first(n); module != NULL; module = doc_next(module)) {
@@ -172,7 +172,7 @@ static void
 include_one(struct loader *l, const struct doc_node *n)
 {
 	const char *slash;
-	char *path;
+	const char *path;
 	int len;
 
 	path = value_bounded(l, n, "a path", PATH_MAX);
@@ -294,7 +294,7 @@ set_http_address(struct loader *l, const struct key *k, void *target,
 	struct in6_addr v6;
 	struct in_addr v4;
 	char shown[48];
-	char *s;
+	const char *s;
 
 	(void)k;
 	h = target;
@@ -357,7 +357,7 @@ set_ids(struct loader *l, const struct key *k, void *target,
 	char shown[64];
 	size_t i;
 	size_t len;
-	char **list;
+	const char **list;
 
 	memset(&names, 0, sizeof(names));
 	value_strings(l, n, &names);

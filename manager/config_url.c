@@ -117,7 +117,7 @@ no_replacement(struct loader *l, const struct doc_node *n, const char *s)
 void
 verify_url(struct loader *l, struct verify_config *v, const struct doc_node *n)
 {
-	char *url;
+	const char *url;
 
 	v->kind = VERIFY_HTTP;
 	url = value_string(l, n);
@@ -136,6 +136,7 @@ void
 verify_tcp(struct loader *l, struct verify_config *v, const struct doc_node *n)
 {
 	const char *error;
+	const char *text;
 	char *port;
 	char *s;
 
@@ -145,9 +146,10 @@ verify_tcp(struct loader *l, struct verify_config *v, const struct doc_node *n)
 		v->port = (uint16_t)n->value.integer;
 		return;
 	}
-	s = value_string(l, n);
-	if (s == NULL || no_replacement(l, n, s) == -1)
+	text = value_string(l, n);
+	if (text == NULL || no_replacement(l, n, text) == -1)
 		return;
+	s = config_printf(l->config, "%s", text);
 	port = strrchr(s, ':');
 	if (port == NULL)
 		port = s; /* a port alone */

@@ -240,7 +240,7 @@ expand_one(struct loader *l, const struct doc_node *n, struct expansion *e,
 }
 
 /* ${NAME} and ${NAME:-default}; "$${" stands for "${". */
-static char *
+static const char *
 expand(struct loader *l, const struct doc_node *n)
 {
 	static char buf[MAX_STRING];
@@ -269,7 +269,7 @@ expand(struct loader *l, const struct doc_node *n)
 	return config_strdup(l->config, buf);
 }
 
-char *
+const char *
 value_string(struct loader *l, const struct doc_node *n)
 {
 	if (n->text == NULL || n->kind == DOC_NULL) {
@@ -290,12 +290,12 @@ value_string(struct loader *l, const struct doc_node *n)
 }
 
 /* A string that must not be empty and is shorter than size. */
-char *
+const char *
 value_bounded(
     struct loader *l, const struct doc_node *n, const char *what, size_t size)
 {
 	size_t len;
-	char *s;
+	const char *s;
 
 	s = value_string(l, n);
 	if (s == NULL)
@@ -311,12 +311,12 @@ value_bounded(
 	return NULL;
 }
 
-static char *
+static const char *
 absolute(
     struct loader *l, const struct doc_node *n, const char *what, size_t size)
 {
 	size_t len;
-	char *s;
+	const char *s;
 
 	s = value_bounded(l, n, what, size);
 	if (s == NULL || s[0] == '/')
@@ -331,13 +331,13 @@ absolute(
 	return NULL;
 }
 
-char *
+const char *
 value_path(struct loader *l, const struct doc_node *n)
 {
 	return absolute(l, n, "a path", PATH_MAX);
 }
 
-char *
+const char *
 value_socket_path(struct loader *l, const struct doc_node *n)
 {
 	return absolute(l, n, "the path of a socket",
@@ -348,8 +348,8 @@ void
 value_strings(struct loader *l, const struct doc_node *n, struct strings *out)
 {
 	const struct doc_node *item;
-	char **list;
-	char *s;
+	const char **list;
+	const char *s;
 
 	item = n->kind == DOC_ARRAY ? doc_first(n) : n;
 	for (; item != NULL;
@@ -584,21 +584,21 @@ void
 set_string(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
-	*(char **)at(k, target) = value_string(l, n);
+	*(const char **)at(k, target) = value_string(l, n);
 }
 
 void
 set_path(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
-	*(char **)at(k, target) = value_path(l, n);
+	*(const char **)at(k, target) = value_path(l, n);
 }
 
 void
 set_socket_path(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
-	*(char **)at(k, target) = value_socket_path(l, n);
+	*(const char **)at(k, target) = value_socket_path(l, n);
 }
 
 /* An empty name would mean musterd's own user: never by accident. */
@@ -606,7 +606,7 @@ void
 set_name(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
-	*(char **)at(k, target) =
+	*(const char **)at(k, target) =
 	    value_bounded(l, n, "a name or a number", MAX_NAME + 1);
 }
 

@@ -76,7 +76,7 @@ static void
 add_field(struct loader *l, struct strings *out, const struct doc_node *n,
     const char *name, const char *value)
 {
-	char **list;
+	const char **list;
 
 	if (!field_name(name) || !field_value(value) ||
 	    strlen(name) + strlen(value) + 2 >= MAX_URL) {
@@ -100,7 +100,7 @@ set_fields(struct loader *l, const struct key *k, void *target,
 {
 	const struct doc_node *item;
 	struct strings *out;
-	char *s;
+	const char *s;
 
 	out = (struct strings *)(void *)((char *)target + k->offset);
 	for (item = doc_first(n); item != NULL; item = doc_next(item)) {
@@ -117,7 +117,7 @@ set_expected_fields(struct loader *l, const struct key *k, void *target,
 	const struct doc_node *item;
 	struct strings *out;
 	const char *value;
-	char *s;
+	const char *s;
 
 	if (n->kind == DOC_OBJECT) {
 		set_fields(l, k, target, n);
@@ -134,7 +134,8 @@ set_expected_fields(struct loader *l, const struct key *k, void *target,
 		if (strchr(s, ':') != NULL) {
 			value = strchr(s, ':') + 1;
 			value += strspn(value, " ");
-			s[strcspn(s, ":")] = '\0';
+			s = config_printf(
+			    l->config, "%.*s", (int)strcspn(s, ":"), s);
 		}
 		add_field(l, out, item, s, value);
 	}
@@ -195,7 +196,7 @@ void
 set_method(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
-	char *s;
+	const char *s;
 
 	(void)k;
 	s = value_bounded(l, n, "a request method", MAX_METHOD);

@@ -6,21 +6,6 @@
 
 /* Words of commands, and the replacements in them. */
 
-static char config_empty[1]; /* text of what is no text */
-
-/* The text is of the configuration's memory, or literal. */
-static void
-add_segment(struct loader *l, struct word *w, enum segment kind, char *text)
-{
-	struct segment_text *s;
-
-	s = config_array(l->config, w->segments, w->nsegments, sizeof(*s));
-	s[w->nsegments].kind = (uint8_t)kind;
-	s[w->nsegments].text = text;
-	w->nsegments++;
-	w->segments = s;
-}
-
 /* The replacement that stands at s, and its length; -1: none of ours. */
 static int
 replacement(const char *s, size_t *len)
@@ -40,21 +25,35 @@ replacement(const char *s, size_t *len)
 	return -1;
 }
 
+static const struct segments *
+segments_keep(struct loader *l, const struct segment_text *list, size_t count)
+{
+	struct segments *kept;
+
+	kept = config_alloc(l->config, sizeof(*kept) + count * sizeof(*list));
+	kept->count = count;
+	memcpy(kept->list, list, count * sizeof(*list));
+	return kept;
+}
+
 /*
  * $(instance) and $(name) are replaced; any other $(…) is left alone, it
  * belongs to a shell.
  */
 void
-word_make(
-    struct loader *l, const struct doc_node *n, char *text, struct word *w)
+word_make(struct loader *l, const struct doc_node *n, const char *text,
+    struct word *w)
 {
+	static struct segment_text list[MAX_SEGMENTS];
 	const char *from;
 	const char *s;
+	size_t count;
 	size_t len;
 	int kind;
 
-	memset(w, 0, sizeof(*w));
 	w->source = text;
+	w->segments = NULL;
+	count = 0;
 	from = text;
 	for (s = strstr(from, "$("); s != NULL; s = strstr(s, "$(")) {
 		if (strncmp(s, "$(socket.", 9) == 0)
@@ -66,21 +65,23 @@ word_make(
 			continue;
 		}
 		if (s > from)
-			add_segment(l, w, SEGMENT_TEXT,
+			list[count++] = (struct segment_text){SEGMENT_TEXT,
 			    config_printf(
-				l->config, "%.*s", (int)(s - from), from));
-		add_segment(l, w, (enum segment)kind, config_empty);
+				l->config, "%.*s", (int)(s - from), from)};
+		list[count++] = (struct segment_text){(uint8_t)kind, ""};
 		s += len;
 		from = s;
-		if (w->nsegments >= MAX_SEGMENTS - 2) {
+		if (count >= MAX_SEGMENTS - 2) {
 			config_error(l, n, "too many replacements in one word");
 			return;
 		}
 	}
-	if (from == text)
-		add_segment(l, w, SEGMENT_TEXT, text);
-	else if (*from != '\0')
-		add_segment(l, w, SEGMENT_TEXT, config_strdup(l->config, from));
+	if (count == 0)
+		return;
+	if (*from != '\0')
+		list[count++] = (struct segment_text){
+		    SEGMENT_TEXT, config_strdup(l->config, from)};
+	w->segments = segments_keep(l, list, count);
 }
 
 int
@@ -115,7 +116,7 @@ words_list(struct loader *l, const struct doc_node *n, struct words *words)
 {
 	const struct doc_node *item;
 	struct word w;
-	char *s;
+	const char *s;
 
 	if (words->room - words->count < n->size && n->size <= MAX_WORDS)
 		words_reserve(l, words, (uint32_t)n->size);
@@ -162,7 +163,7 @@ words_split(struct loader *l, const struct doc_node *n, struct words *words)
 	struct word w;
 	const char *s;
 	char *buf;
-	char *text;
+	const char *text;
 
 	text = value_string(l, n);
 	if (text == NULL)

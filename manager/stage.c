@@ -100,7 +100,7 @@ put_special_word(struct wire *w, enum segment kind)
 static uint32_t
 segments_of(const struct word *word)
 {
-	return word->nsegments == 0 ? 1 : (uint32_t)word->nsegments;
+	return word->segments == NULL ? 1 : (uint32_t)word->segments->count;
 }
 
 static void
@@ -108,13 +108,14 @@ put_segments(struct wire *w, const struct word *word)
 {
 	size_t i;
 
-	if (word->nsegments == 0) {
+	if (word->segments == NULL) {
 		wire_put_u8(w, SEGMENT_TEXT);
 		wire_put_str(w, word->source);
+		return;
 	}
-	for (i = 0; i < word->nsegments; i++) {
-		wire_put_u8(w, word->segments[i].kind);
-		wire_put_str(w, word->segments[i].text);
+	for (i = 0; i < word->segments->count; i++) {
+		wire_put_u8(w, word->segments->list[i].kind);
+		wire_put_str(w, word->segments->list[i].text);
 	}
 }
 
