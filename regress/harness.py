@@ -185,6 +185,16 @@ def reap(p):
 # --- control groups ---
 
 
+def default_socket(file, uid, runtime, suffix=None):
+    """The Unix socket of the musterd of a file, or what lies beside it."""
+    place = pathlib.Path("/run" if uid == 0 else runtime) / "muster"
+    number = 0xcbf29ce484222325     # FNV-1a
+    for byte in bytes(file.resolve()):
+        number = (number ^ byte) * 0x100000001b3 % 2**64
+    name = f"{file.name}-{number:016x}.sock"
+    return place / (f"{name}.{suffix}" if suffix else name)
+
+
 def cgroup_root():
     """A directory below which we may make control groups, or None."""
     own = "/"
@@ -572,15 +582,8 @@ class Musterd:
 
     def default_socket(self, suffix=None):
         """Where its Unix socket is if nothing else is said; its lock file."""
-        if (self.user or os.geteuid()) == 0:
-            place = pathlib.Path("/run/muster")
-        else:
-            place = self.dir / "muster"
-        number = 0xcbf29ce484222325     # FNV-1a
-        for byte in bytes(self.file.resolve()):
-            number = (number ^ byte) * 0x100000001b3 % 2**64
-        name = f"{self.file.name}-{number:016x}.sock"
-        return place / (f"{name}.{suffix}" if suffix else name)
+        return default_socket(self.file, self.user or os.geteuid(), self.dir,
+                              suffix)
 
     # --- what it says ---
 

@@ -492,6 +492,10 @@ class Parent:
             harness.kill(p)
         self.listener.close()
         report = harness.REPORT.search(self.tail())
+        # Nobody removes it when both guard and parent were killed.
+        uid = os.geteuid() if self.user is None else self.user
+        harness.default_socket(self.file, uid, self.dir, "lock").unlink(
+            missing_ok=True)
         shutil.rmtree(self.dir, ignore_errors=True)
         if report:
             raise harness.Failure(report.string)
