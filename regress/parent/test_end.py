@@ -79,7 +79,7 @@ def test_leftover_of_the_group(muster, mode):
 def test_rest_is_not_of_the_group(muster, mode):
     m = muster(**mode)
     manager = m.ready(sh("sleep 4000 & setsid sleep 4001 & "
-                         "while ! grep -q ^sleep /proc/$!/cmdline; do "
+                         "until grep -q ^sleep /proc/$!/comm; do "
                          "sleep 0.01; done; exit 2"))
     manager.run(1)
     assert manager.exited(1) == (2 << 8, 1)

@@ -186,7 +186,7 @@ def test_each_instance_must_end_well(musterd):
     m = musterd({**KEEP, "processes": {
         "task": sh(TASK.format(0), "$(instance)", instances=2),
         "late": job("sleep", "4000", after={"task": "exited"})}})
-    m.wait_state("task", "running")
+    ran(m, 1)
     for n in range(2, 4):
         assert m.ctl("restart", "id:1").returncode == 0
         ran(m, n)

@@ -260,6 +260,12 @@ class Verifier(Component):
 
     def attempt(self, number, timeout=15):
         """The next attempt of this check; the others' are kept."""
+        a = self.attempt_within(number, timeout)
+        assert a, f"no attempt of {number} within {timeout} s"
+        return a
+
+    def attempt_within(self, number, timeout):
+        """The same, or None."""
         end = time.monotonic() + timeout
         for a in self.waiting:
             if a.id == number:
@@ -267,7 +273,8 @@ class Verifier(Component):
                 return a
         while True:
             message = self.manager.receive(max(0, end - time.monotonic()))
-            assert message, f"no attempt of {number} within {timeout} s"
+            if not message:
+                return None
             if message.kind != IMSG_CHECK_ATTEMPT:
                 continue
             a = Attempt(message)

@@ -146,7 +146,11 @@ class UnixHttp:
                                      **options)
         for _ in range(connections):
             give(self.verifier, asked(self.verifier), path=self.path)
-        a = self.verifier.attempt(number)
+        a = self.verifier.attempt_within(number, 2)
+        while a is None:
+            # It was the last check that had asked, before it was stopped.
+            give(self.verifier, asked(self.verifier), path=self.path)
+            a = self.verifier.attempt_within(number, 2)
         if not a.passed:
             self.verifier.stop(number)
         return a
