@@ -382,7 +382,7 @@ def test_manager_killed_before_it_hears_of_a_failure(start):
 
 def test_manager_killed_in_a_failed_launch(start):
     m = start({"graceful_time": 1, "processes": {
-        "a": sh("trap '' TERM; touch up; while :; do sleep 0.05; done"),
+        "a": sh("trap '' TERM; touch up; while :; do sleep 0.1; done"),
         "b": sh("until [ -f up ]; do sleep 0.02; done; exit 1",
                 verify="exited")}})
     harness.wait_for("the shutdown", lambda: m.status() == "shutdown")
@@ -394,7 +394,7 @@ def test_manager_killed_in_a_failed_launch(start):
 def test_manager_killed_in_a_shutdown(start, number):
     m = start({**KEEP, "graceful_time": 1, "messages": ["process.exit"],
                "processes": {"a": sh("trap '' TERM; touch up; "
-                                     "while :; do sleep 0.05; done")}})
+                                     "while :; do sleep 0.1; done")}})
     harness.wait_for("its trap", (m.dir / "up").exists)
     m.wait_status()
     m.signal(number)

@@ -195,7 +195,7 @@ def test_another_session_is_asked_to_end_as_well(start):
     """When the first process has gone; its group is asked just once."""
     m = start({"a": sh(
         "setsid sh -c 'trap \"echo x >>session; exit\" TERM; touch one; "
-        "while :; do sleep 0.02; done' & "
+        "while :; do sleep 0.1; done' & "
         "sh -c 'trap \"echo x >>group\" TERM; touch two; "
         "until [ -s session ]; do sleep 0.02; done; sleep 0.02' & "
         "until [ -f one ] && [ -f two ]; do sleep 0.02; done; "

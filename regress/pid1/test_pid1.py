@@ -74,7 +74,7 @@ def test_the_guard_is_process_1(init):
                                     signal.SIGQUIT])
 def test_a_signal_from_outside_ends_it(init, number):
     m = init({"a": sh("trap 'echo told; exit' TERM; echo up; "
-                      "while :; do sleep 0.05; done")})
+                      "while :; do sleep 0.1; done")})
     m.wait_text("^up$")
     m.signal(number)
     assert m.wait() == 0

@@ -237,7 +237,7 @@ def test_signals(mine):
         "proc.terminate()\n"
         "return proc.wait(10) == 3")},
         sh("trap 'touch usr1' USR1; trap 'exit 3' TERM; touch up; "
-           "while :; do sleep 0.02; done"))
+           "while :; do sleep 0.1; done"))
     assert launches(m)
 
 

@@ -279,7 +279,7 @@ def test_failed_launch_is_graceful(musterd):
         "a": python(STUBBORN, verify={"command": "true"}),
         "b": python(STUBBORN),
         "polite": sh("trap 'echo bye; exit' TERM; echo up; "
-                     "while :; do sleep 0.05; done"),
+                     "while :; do sleep 0.1; done"),
         "bad": sh("until grep -q up stdout; do sleep 0.05; done; sleep 0.2; "
                   "exit 1", verify="exited")}})
     m.wait_text(r"^\[ERROR\]")
@@ -818,7 +818,7 @@ def test_stop_sequence(musterd):
 def test_stop_signal(musterd):
     m = musterd({"processes": {"a": sh(
         "trap 'echo got it; exit' QUIT; echo up; "
-        "while :; do sleep 0.05; done", stop="QUIT")}})
+        "while :; do sleep 0.1; done", stop="QUIT")}})
     m.wait_text("^up$")
     assert m.stop() == 0
     assert "got it" in lines(m)

@@ -50,7 +50,7 @@ def test_graceful_end(musterd, number):
     m = musterd({**KEEP, "graceful_time": 50, "messages": ["process.exit"],
                  "processes": {
         "a": SLEEP, "b": sh("trap 'echo bye; exit 3' TERM; echo up; "
-                            "while :; do sleep 0.02; done")}})
+                            "while :; do sleep 0.1; done")}})
     m.wait_text("^up$")
     m.signal(number)
     # Far less than the graceful time.
@@ -152,7 +152,7 @@ def test_words_of_a_forced_end(musterd):
 def test_output_while_it_ends(musterd):
     m = musterd({**KEEP, "processes": {"a": sh(
         "trap 'seq 20000; exit' TERM; echo up; "
-        "while :; do sleep 0.02; done")}})
+        "while :; do sleep 0.1; done")}})
     m.wait_text("^up$")
     assert m.stop() == 0
     assert m.stdout_text().endswith("".join(
@@ -261,7 +261,7 @@ def test_interrupt_from_the_terminal():
     """^C goes to the foreground: musterd alone, not to its processes."""
     m = harness.Musterd({**KEEP, "messages": ["process.exit"], "processes": {
         "a": sh("trap 'echo INT' INT; echo up; "
-                "while :; do sleep 0.02; done")}}, terminal=True)
+                "while :; do sleep 0.1; done")}}, terminal=True)
     with m:
         m.wait_text("^up")
         os.write(m.master, b"\3")

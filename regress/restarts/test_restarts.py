@@ -13,7 +13,7 @@ from harness import job, sh
 KEEP = {"keep_alive": True}
 # Of the group; it notes what it was told, and says when it listens.
 NOTES = ("trap '' INT; trap 'touch told; exit' TERM; touch ready; "
-         "while :; do sleep 0.02; done")
+         "while :; do sleep 0.1; done")
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_its_group_is_asked_once(musterd):
 
 def test_the_sequence_goes_on_without_the_first(musterd):
     m = musterd({"processes": {"a": sh(
-        f'sh -c "{NOTES}" & trap exit INT; while :; do sleep 0.02; done',
+        f'sh -c "{NOTES}" & trap exit INT; while :; do sleep 0.1; done',
         stop=[{"signal": "INT", "wait": 0.3}, {"signal": "TERM",
                                                "wait": 50}])}})
     harness.wait_for("the child", (m.dir / "ready").exists)
@@ -161,7 +161,7 @@ def test_its_own_graceful_time(musterd):
     """It holds for what is left by one that ends by itself, too."""
     m = musterd({**KEEP, "graceful_time": 50, "processes": {"a": sh(
         "setsid sh -c \"trap '' TERM; echo \\$\\$ >pid; mv pid ready; "
-        "while :; do sleep 0.02; done\" & while ! test -e ready; do "
+        "while :; do sleep 0.1; done\" & while ! test -e ready; do "
         "sleep 0.02; done", graceful_time=0.2)}})
     m.wait_state("a", "exited", timeout=20)
     assert re.fullmatch(r"\d+\n", (m.dir / "ready").read_text())

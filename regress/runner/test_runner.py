@@ -58,7 +58,7 @@ def test_all_is_up_when_it_runs(run):
 
 def test_all_is_down_when_it_ends(run):
     m = run({"a": sh("trap 'sleep 0.2; touch down; exit' TERM; touch up; "
-                     "while :; do sleep 0.02; done", verify={"file": "up"})},
+                     "while :; do sleep 0.1; done", verify={"file": "up"})},
             "true")
     assert m.wait() == 0
     assert (m.dir / "down").exists()
@@ -365,7 +365,7 @@ def test_what_has_died_is_told(run):
 def test_signal_while_it_runs(run, number):
     """All goes down, cleanly; the code says why."""
     m = run({"a": sh("trap 'touch down; exit' TERM; touch up; "
-                     "while :; do sleep 0.02; done", verify={"file": "up"})},
+                     "while :; do sleep 0.1; done", verify={"file": "up"})},
             "sh", "-c", "touch ran; exec sleep 4000")
     harness.wait_for("the command", (m.dir / "ran").exists)
     m.signal(number)
@@ -376,12 +376,12 @@ def test_signal_while_it_runs(run, number):
 
 @pytest.mark.parametrize("script", [
     "echo running; exec sleep 4000",
-    "trap 'exit 2' INT; echo running; while :; do sleep 0.02; done",
+    "trap 'exit 2' INT; echo running; while :; do sleep 0.1; done",
     "trap '' INT; echo running; sleep 4000"])
 def test_interrupt_from_the_terminal(script):
     """^C reaches the command as well, and is one ^C, whoever is first."""
     m = start({"a": sh("trap 'touch int' INT; trap 'touch down; exit' TERM; "
-                       "touch up; while :; do sleep 0.02; done",
+                       "touch up; while :; do sleep 0.1; done",
                        verify={"file": "up"})},
               "sh", "-c", script, terminal=True)
     with m:
