@@ -102,7 +102,7 @@ def cgroup():
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item, nextitem):
     marker = item.get_closest_marker("timeout")
-    limit = int((marker.args[0] if marker else LIMIT) * harness.SLOW)
+    limit = int((marker.args[0] if marker else LIMIT) * harness.patience())
 
     def late(number, frame):
         signal.alarm(CLEANUP)

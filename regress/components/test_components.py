@@ -142,7 +142,7 @@ def test_killed(counters, name):
         times.append(kill(m, name))
         time.sleep(0.1)
         assert m.processes() == before
-    assert min(times) < 1 * harness.SLOW
+    assert min(times) < 1 * harness.patience()
     rows = m.all()
     assert {p["generation"] for p in rows.values()} == {1}
     assert {p["state"] for p in rows.values()} == {"running"}
@@ -404,7 +404,7 @@ def test_manager_killed_in_a_shutdown(start, number):
     assert m.get("/").status == 403
     start_ = time.monotonic()
     assert m.wait(4) == 0
-    assert time.monotonic() - start_ < 2 * harness.SLOW
+    assert time.monotonic() - start_ < 2 * harness.patience()
     assert len(exits(m)) == 1
 
 

@@ -42,7 +42,7 @@ def check(tmp_path):
             env={**os.environ, "HOME": str(tmp_path),
                  "XDG_RUNTIME_DIR": str(tmp_path), **(env or {})},
             stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
-            timeout=20 * harness.SLOW, check=False)
+            timeout=20 * harness.patience(), check=False)
         assert not harness.REPORT.search(done.stderr), done.stderr
         return Result(done.returncode, done.stdout, done.stderr)
 

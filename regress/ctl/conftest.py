@@ -72,7 +72,7 @@ class Ctl:
             [harness.MUSTERCTL, *map(str, args)],
             cwd=cwd or self.place, env=environment(self.place, env),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, timeout=timeout * harness.SLOW,
+            stderr=subprocess.PIPE, timeout=timeout * harness.patience(),
             check=False, **more)
         assert not harness.REPORT.search(
             result.stderr.decode(errors="replace")), result.stderr.decode()
@@ -116,7 +116,7 @@ class Ctl:
                 break
             shown += data
         os.close(master)
-        code = p.wait(timeout * harness.SLOW)
+        code = p.wait(timeout * harness.patience())
         shown = shown.decode()
         assert not harness.REPORT.search(shown), shown
         return code, shown

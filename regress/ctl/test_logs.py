@@ -25,7 +25,7 @@ def reader(p):
 
     def until(text, timeout=10):
         nonlocal shown
-        end = time.monotonic() + timeout * harness.SLOW
+        end = time.monotonic() + timeout * harness.patience()
         while text.encode() not in shown:
             left = end - time.monotonic()
             assert left > 0, f"{text!r} is not in {shown!r}"
@@ -164,7 +164,7 @@ def test_broken_pipe(ctl, fake):
     p = ctl.start("logs", "web")
     assert p.stdout.readline() == b"line 0\n"
     p.stdout.close()
-    assert p.wait(10 * harness.SLOW) == -13
+    assert p.wait(10 * harness.patience()) == -13
     assert p.stderr.read() == b""
 
 
@@ -172,7 +172,7 @@ def test_full_disk(ctl, fake):
     fake.output = {(1, "stdout"): b"x"}
     with open("/dev/full", "wb") as full:
         p = ctl.start("logs", "web", stdout=full)
-        assert p.wait(10 * harness.SLOW) == 1
+        assert p.wait(10 * harness.patience()) == 1
     assert p.stderr.read() == \
         b"musterctl: standard output: No space left on device\n"
 
@@ -184,7 +184,7 @@ def test_full_disk(ctl, fake):
 def test_full_disk_of_others(ctl, words):
     with open("/dev/full", "wb") as full:
         p = ctl.start(*words, stdout=full)
-        assert p.wait(10 * harness.SLOW) == 1
+        assert p.wait(10 * harness.patience()) == 1
     assert p.stderr.read() == \
         b"musterctl: standard output: No space left on device\n"
 
@@ -298,7 +298,7 @@ def test_follow_until_the_process_is_gone(ctl, fake):
     fake.processes = []
     del fake.on["GET", "/v1/processes/1/streams/stdout"]
     live.drop()
-    assert p.wait(10 * harness.SLOW) == 0
+    assert p.wait(10 * harness.patience()) == 0
 
 
 def test_follow_before_the_first_start(ctl, fake):
@@ -326,7 +326,7 @@ def test_follow_musterd_has_gone(ctl, fake):
     reader(p)("a\n")
     fake.close()
     live.drop()
-    assert p.wait(15 * harness.SLOW) == 69
+    assert p.wait(15 * harness.patience()) == 69
     assert b"no musterd answers at" in p.stderr.read()
 
 
@@ -353,7 +353,7 @@ def test_follow_notices_a_reader_that_has_gone(ctl, fake):
     reader(p)("a\n")
     p.stdout.close()
     # Nothing more is written.
-    assert p.wait(10 * harness.SLOW) == -13
+    assert p.wait(10 * harness.patience()) == -13
 
 
 def test_follow_too_many(ctl, fake):
@@ -390,4 +390,4 @@ def test_started_by_someone_who_ignores_sigpipe(ctl, fake):
     ctl.running.append(p)
     p.stdout.readline()
     p.stdout.close()
-    assert p.wait(10 * harness.SLOW) == -13
+    assert p.wait(10 * harness.patience()) == -13

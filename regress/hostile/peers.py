@@ -172,7 +172,7 @@ class Owned:
     def next(self, name, timeout=10):
         """The next one of this role that is ours."""
         try:
-            return self.queues[name].get(timeout=timeout * harness.SLOW)
+            return self.queues[name].get(timeout=timeout * harness.patience())
         except queue.Empty:
             raise harness.Failure(f"no {name} was started\n{self.tail()}") \
                 from None
@@ -273,5 +273,5 @@ class Witness:
         harness.wait_for("an answer", lambda: self.m.status() is not None)
         begun = time.monotonic()
         assert self.m.stop() == code
-        assert time.monotonic() - begun < 10 * harness.SLOW
+        assert time.monotonic() - begun < 10 * harness.patience()
         self.docker.close()

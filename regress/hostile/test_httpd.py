@@ -165,7 +165,7 @@ def test_what_is_answered(owned):
 def flood(channel, raw, seconds=8):
     """Sends without ever reading, until the other end has had enough."""
     channel.sock.setblocking(False)
-    end = time.monotonic() + seconds * harness.SLOW
+    end = time.monotonic() + seconds * harness.patience()
     sent = 0
     rest = raw
     while time.monotonic() < end:

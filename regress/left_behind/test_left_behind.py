@@ -137,7 +137,7 @@ def gone(people, within):
     def left():
         return [p for p in people.values() if p and is_left(p)]
 
-    end = time.monotonic() + within * harness.SLOW
+    end = time.monotonic() + within * harness.patience()
     while left() and time.monotonic() < end:
         time.sleep(0.01)
     assert not left(), "\n".join(f"{p}: {p.command}" for p in left())

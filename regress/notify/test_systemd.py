@@ -136,7 +136,7 @@ class Box:
              "SYSTEMD_PAGER=", "LC_ALL=C.UTF-8", *words],
             input=text, stdin=None if text else subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            encoding="utf-8", check=False, timeout=50 * harness.SLOW)
+            encoding="utf-8", check=False, timeout=50 * harness.patience())
         if check and done.returncode != 0:
             raise harness.Failure(f"{words}: {done.stdout}\n{self.journal()}")
         return done.stdout.strip()

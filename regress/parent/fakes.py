@@ -243,7 +243,7 @@ class Component:
             if not kinds or m.kind in kinds:
                 self.kept.remove(m)
                 return m
-        end = time.monotonic() + timeout * harness.SLOW
+        end = time.monotonic() + timeout * harness.patience()
         while True:
             m = self._next()
             if m is not None:
@@ -269,7 +269,7 @@ class Component:
 
     def ended(self, timeout=10):
         """Whether musterd ends it within the time."""
-        end = time.monotonic() + timeout * harness.SLOW
+        end = time.monotonic() + timeout * harness.patience()
         while not self.closed and time.monotonic() < end:
             self._fill(end - time.monotonic())
             while self._next():
@@ -431,7 +431,7 @@ class Parent:
 
     def accept(self, name, instance=0, timeout=10):
         """The next component of this name that is started."""
-        end = time.monotonic() + timeout * harness.SLOW
+        end = time.monotonic() + timeout * harness.patience()
         while True:
             for c in self.waiting:
                 if c.name == f"muster-{name}" and f"-i{instance}" in c.args:
@@ -468,7 +468,7 @@ class Parent:
         return m, m.world()
 
     def wait(self, timeout=10):
-        return self.popen.wait(timeout * harness.SLOW)
+        return self.popen.wait(timeout * harness.patience())
 
     def end(self):
         """Ends it hard."""
@@ -479,7 +479,7 @@ class Parent:
     def close(self):
         """After all have ended: what they have left is reported."""
         left = []
-        end = time.monotonic() + 5 * harness.SLOW
+        end = time.monotonic() + 5 * harness.patience()
         while time.monotonic() < end:
             left = [p for p in harness.descendants(os.getpid())
                     if p.state not in "ZX" and p.sid != os.getsid(0)]

@@ -160,6 +160,7 @@ def test_forgotten_leftovers_go(muster, mode):
     below(m, 1)
     manager.send(fakes.FORGET, 0, fakes.u32(1))
     below(m, 0)
+    manager.gone(1)
     # The id may come again.
     manager.run(1, 1)
     manager.exited(1)

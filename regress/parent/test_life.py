@@ -190,7 +190,7 @@ def test_idle(muster):
     manager = m.ready(sh("exec sleep 4000"))
     for i in range(1, 21):
         manager.run(i)
-    time.sleep(3.5 * harness.SLOW)      # the start has left nothing to do
+    time.sleep(3.5 * harness.patience())      # the start has left nothing to do
 
     def switches():
         total = 0

@@ -285,7 +285,7 @@ def test_failed_launch_is_graceful(musterd):
     m.wait_text(r"^\[ERROR\]")
     start = time.monotonic()
     assert m.wait() == 5
-    assert 0.6 < time.monotonic() - start < 1.4 * harness.SLOW
+    assert 0.6 < time.monotonic() - start < 1.4 * harness.patience()
     assert "bye" in lines(m)
 
 
@@ -440,7 +440,7 @@ def test_graceful_time(musterd, keys):
     m.wait_text("^up$")
     start = time.monotonic()
     assert m.stop() == 0
-    assert 0.35 < time.monotonic() - start < 1.2 * harness.SLOW
+    assert 0.35 < time.monotonic() - start < 1.2 * harness.patience()
 
 
 @pytest.mark.parametrize("value", [-1, "soon"])
@@ -505,7 +505,7 @@ def test_the_end_is_noticed_at_once(musterd):
     m = musterd({"processes": {"a": sh("sleep 0.2"), "b": job("true")}})
     start = time.monotonic()
     assert m.wait() == 0
-    assert time.monotonic() - start < 1 * harness.SLOW
+    assert time.monotonic() - start < 1 * harness.patience()
 
 
 def test_no_process(musterd):
@@ -666,9 +666,9 @@ def test_backoff(musterd):
         (m.dir / "runs").read_text().split()) >= 5)
     times = [float(t) for t in (m.dir / "runs").read_text().split()]
     gaps = [b - a for a, b in zip(times, times[1:])]
-    assert gaps[0] < 0.15 * harness.SLOW
+    assert gaps[0] < 0.15 * harness.patience()
     for gap, least in zip(gaps[1:], (0.18, 0.36, 0.36)):
-        assert least <= gap < least + 0.5 * harness.SLOW
+        assert least <= gap < least + 0.5 * harness.patience()
     assert m.wait_state("a", "backoff")["pid"] is None
 
 
@@ -808,7 +808,7 @@ def test_stop_sequence(musterd):
     m.wait_text("^up$")
     start = time.monotonic()
     assert m.stop() == 0
-    assert 0.55 < time.monotonic() - start < 1.4 * harness.SLOW
+    assert 0.55 < time.monotonic() - start < 1.4 * harness.patience()
     said = lines(m)
     assert [line for line in said if line.startswith("SIG")] == [
         "SIGHUP", "SIGUSR1", "SIGINT"]
@@ -829,7 +829,7 @@ def test_graceful_time_of_a_job(musterd):
     m.wait_text("^up$")
     start = time.monotonic()
     assert m.stop() == 0
-    assert time.monotonic() - start < 1.2 * harness.SLOW
+    assert time.monotonic() - start < 1.2 * harness.patience()
 
 
 def test_python_is_there():

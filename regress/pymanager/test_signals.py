@@ -79,7 +79,7 @@ def test_graceful_times_do_not_add_up(musterd, way):
         assert m.delete("/").status == 200
     harness.wait_for("the word", lambda: m.status() == "shutdown")
     assert m.wait() == 0
-    assert 0.75 < watch() < 1.8 * harness.SLOW
+    assert 0.75 < watch() < 1.8 * harness.patience()
 
 
 def test_further_requests_change_nothing(musterd):
@@ -94,7 +94,7 @@ def test_further_requests_change_nothing(musterd):
         m.signal(signal.SIGHUP)
         assert m.delete("/").status == 403
     assert m.wait() == 0
-    assert 0.75 < watch() < 1.8 * harness.SLOW
+    assert 0.75 < watch() < 1.8 * harness.patience()
     assert m.stdout_text().count("Shutting down") == 1
 
 
@@ -113,7 +113,7 @@ def test_interrupt_again(musterd, first):
     watch = Watch()
     m.signal(signal.SIGINT)
     assert m.wait() == 0
-    assert watch() < 1 * harness.SLOW
+    assert watch() < 1 * harness.patience()
     assert m.stdout_text().count("exited with code -9") == 3
 
 
@@ -187,7 +187,7 @@ def test_end_during_the_launch(musterd, kind, way):
     else:
         m.signal(getattr(signal, "SIG" + way))
     assert m.wait() == 0
-    assert watch() < 1 * harness.SLOW
+    assert watch() < 1 * harness.patience()
     assert not (m.dir / "started").exists()
     assert "[ERROR]" not in m.stdout_text()
 
@@ -219,7 +219,7 @@ def test_end_in_backoff(musterd):
     m.wait_state("a", "backoff")
     watch = Watch()
     assert m.stop() == 0
-    assert watch() < 1 * harness.SLOW
+    assert watch() < 1 * harness.patience()
 
 
 def test_signal_right_after_the_start(musterd):
@@ -254,7 +254,7 @@ def test_hangup_of_its_terminal():
         watch = Watch()
         m.hang_up()
         assert m.wait() == 0
-        assert watch() < 1.5 * harness.SLOW
+        assert watch() < 1.5 * harness.patience()
 
 
 def test_interrupt_from_the_terminal():

@@ -167,8 +167,8 @@ def test_attempts_are_an_interval_apart(musterd, serve):
     m.wait_status()
     gaps = [b - a for a, b in zip(server.times, server.times[1:])]
     for gap in gaps[-3:]:
-        assert 0.15 < gap < 0.2 + 0.15 * harness.SLOW
-    assert gaps == sorted(gaps) or max(gaps) < 0.2 + 0.15 * harness.SLOW
+        assert 0.15 < gap < 0.2 + 0.15 * harness.patience()
+    assert gaps == sorted(gaps) or max(gaps) < 0.2 + 0.15 * harness.patience()
 
 
 def test_timeout_of_the_http_class(musterd, serve):
@@ -180,7 +180,7 @@ def test_timeout_of_the_http_class(musterd, serve):
     m.wait_text("^Verifier fail")
     start = time.monotonic()
     assert m.wait() == 5
-    assert 0.4 < time.monotonic() - start < 2.2 * harness.SLOW
+    assert 0.4 < time.monotonic() - start < 2.2 * harness.patience()
     assert "VerificationFailedException: Process verification failed." in \
         m.stdout_text()
 
@@ -223,7 +223,7 @@ def test_process_that_dies_before_it_is_verified(musterd, serve):
         "sleep 0.2; exit 4", verifier=http_ok(server.url))}})
     start = time.monotonic()
     assert m.wait() == 5
-    assert time.monotonic() - start < 2 * harness.SLOW
+    assert time.monotonic() - start < 2 * harness.patience()
     assert "exited with code 4 before it was verified" in m.stdout_text()
 
 
@@ -332,7 +332,7 @@ def test_first_attempts_are_fast(musterd, serve):
     server = serve(lambda number, head: reply(
         503 if number < 5 else 200))
     assert check(musterd, {"http": server.url})[0]
-    assert server.times[-1] - server.times[0] < 0.3 * harness.SLOW
+    assert server.times[-1] - server.times[0] < 0.3 * harness.patience()
 
 
 @pytest.mark.parametrize("form", ["127.0.0.1:{}", ":{}", "localhost:{}",

@@ -67,7 +67,7 @@ def test_busy_writers(musterd, count):
     if root:
         # A pipe may come to it a moment after its process is up.
         harness.wait_for("all are watched", lambda: watched(pid) >= count + 4)
-        time.sleep(0.2 * harness.SLOW)
+        time.sleep(0.2 * harness.patience())
         rest = watched(pid)
     (m.dir / "go").touch()
     if root:

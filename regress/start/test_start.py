@@ -25,7 +25,7 @@ def fixture_start(tmp_path):
             [*words, harness.MUSTERD, "-f", str(tmp_path / "c.json"),
              *(command or COMMAND)], preexec_fn=fork, env=env, cwd=cwd,
             stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
-            check=False, timeout=30 * harness.SLOW)
+            check=False, timeout=30 * harness.patience())
         return done.returncode, done.stdout + done.stderr
 
     return start
@@ -175,7 +175,7 @@ def test_no_process_to_be_had(place, words, code):
         [program, "-f", "c.json", "-p", "pid", *words], preexec_fn=demote,
         cwd=place, env={"XDG_RUNTIME_DIR": str(place)}, check=False,
         stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
-        timeout=30 * harness.SLOW)
+        timeout=30 * harness.patience())
     assert (done.returncode, done.stdout + done.stderr) == (
         code, "musterd: fork: Resource temporarily unavailable\n")
     assert {p.name for p in place.iterdir()} == {"c.json", "muster"}

@@ -69,7 +69,7 @@ def test_too_many_checks(verifier, serve):
         verifier.manager.send(IMSG_CHECK_START, i, one)
     assert not verifier.manager.ended(1)
     verifier.manager.send(IMSG_CHECK_START, 16384, one)
-    assert verifier.manager.ended(20 * harness.SLOW)
+    assert verifier.manager.ended(20 * harness.patience())
     ask_again(verifier, serve)
 
 

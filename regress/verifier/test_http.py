@@ -154,7 +154,7 @@ def test_large_body(verifier, serve):
     # Not asked for: not read to its end.
     start = time.monotonic()
     assert verifier.once(server.url()).passed
-    assert time.monotonic() - start < 2 * harness.SLOW
+    assert time.monotonic() - start < 2 * harness.patience()
 
 
 def test_head_decides(verifier, serve):
@@ -203,7 +203,7 @@ def test_refused_then_up(verifier):
     server = Server(answers(response(200)), port=port)
     up = time.monotonic()
     a = verifier.until_passed(number)
-    assert a.time - up < 0.2 * harness.SLOW
+    assert a.time - up < 0.2 * harness.patience()
     assert a.number > 5
     server.close()
     # It has passed: no more attempts.
@@ -218,10 +218,10 @@ def test_pauses(verifier):
     verifier.stop(number)
     pauses = [(b - a) * 1000 for a, b in zip(times, times[1:])]
     expected = (5, 10, 20, 40, 80, 100, 100, 100)
-    assert sum(pauses) > sum(expected) - 30
-    for pause, least in zip(pauses, expected):
-        # We may have read one of two messages late.
-        assert least / 4 < pause < (least + 100) * harness.SLOW
+    for n, least in enumerate(expected):
+        # We may have read the first of two messages late.
+        assert sum(pauses[:n + 1]) > sum(expected[:n + 1]) - 50
+        assert pauses[n] < (least + 100) * harness.patience()
 
 
 def test_fixed_interval(verifier, serve):
@@ -230,14 +230,14 @@ def test_fixed_interval(verifier, serve):
     times = [verifier.attempt(number).time for _ in range(5)]
     verifier.stop(number)
     for a, b in zip(times, times[1:]):
-        assert 0.1 < b - a < 0.3 * harness.SLOW
+        assert 0.1 < b - a < 0.3 * harness.patience()
 
 
 def test_timeout(verifier, serve):
     server = serve(silent)
     start = time.monotonic()
     a = verifier.once(server.url(), timeout=250 * MS)
-    assert 0.2 < time.monotonic() - start < 2 * harness.SLOW
+    assert 0.2 < time.monotonic() - start < 2 * harness.patience()
     assert not a.passed
     assert a.detail == "timed out after 250 ms (waiting for the answer)"
     a = verifier.once(server.url(), timeout=1500 * MS)
@@ -485,7 +485,7 @@ def test_endless_answers_hold_up_nobody(verifier, serve):
     for _ in range(5):
         start = time.monotonic()
         assert verifier.once(good.url()).passed
-        assert time.monotonic() - start < 1 * harness.SLOW
+        assert time.monotonic() - start < 1 * harness.patience()
 
 
 def test_ipv6(verifier, serve):

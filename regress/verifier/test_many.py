@@ -57,8 +57,8 @@ def test_dead_urls_delay_nobody(verifier, serve, blackholes):
     # All of them hang, time out and begin anew meanwhile.
     among = latency(verifier, good.url(), 60)
     # The machine's own noise is in both.
-    assert among[len(among) // 2] < alone[len(alone) // 2] + 50 * harness.SLOW
-    assert among[-6] < alone[-2] + 100 * harness.SLOW
+    assert among[len(among) // 2] < alone[len(alone) // 2] + 50 * harness.patience()
+    assert among[-6] < alone[-2] + 100 * harness.patience()
     assert len({a.id for a in verifier.waiting}) > 1000
 
 
@@ -80,7 +80,7 @@ def test_few_descriptors(components, serve, blackholes):
     assert count > 10 / harness.SLOW
     # The others have their turn as well, all of them.
     seen = set()
-    end = time.monotonic() + 20 * harness.SLOW
+    end = time.monotonic() + 20 * harness.patience()
     while len(seen) < 500 and time.monotonic() < end:
         v.attempt(number)
         seen |= {a.id for a in v.waiting}
@@ -177,7 +177,7 @@ def test_frozen_server(verifier):
         port = int(p.stdout.readline())
         number = verifier.start(f"http://127.0.0.1:{port}/", forever=True,
                                 interval=100 * MS,
-                                timeout=300 * harness.SLOW * MS)
+                                timeout=300 * harness.patience() * MS)
         assert verifier.attempt(number).passed
         p.send_signal(signal.SIGSTOP)
         harness.wait_for("a failed attempt", lambda: "timed out" in

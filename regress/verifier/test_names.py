@@ -33,19 +33,19 @@ class Resolver:
         self.peer = None
 
     def wanted(self):
-        m = self.verifier.asks(5 * harness.SLOW)
+        m = self.verifier.asks(5 * harness.patience())
         assert m and m.kind == IMSG_RESOLVER_WANTED and not m.payload
         self.peer = self.verifier.connect(ROLE_RESOLVER)
         return self
 
     def accused(self):
         """The parent is told that we misbehave: it would replace us."""
-        m = self.verifier.asks(5 * harness.SLOW)
+        m = self.verifier.asks(5 * harness.patience())
         assert m and m.kind == IMSG_PEER_BAD
         assert m.payload == u8(ROLE_RESOLVER) + u32(0)
 
     def asked(self, timeout=5):
-        m = self.peer.receive(timeout * harness.SLOW)
+        m = self.peer.receive(timeout * harness.patience())
         assert m, "the resolver was not asked"
         assert m.kind == IMSG_RESOLVE
         m.name = m.text()
@@ -152,7 +152,7 @@ def test_order_of_names(verifier, resolver):
     first = resolver.asked()
     for name in ["b"] * 2 + ["c"] * 5 + ["d"]:
         verifier.start(f"http://{name}.example:1/")
-    time.sleep(0.3 * harness.SLOW)
+    time.sleep(0.3 * harness.patience())
     names = []
     for _ in range(3):
         resolver.say(first, addresses("127.0.0.1"))
@@ -293,7 +293,7 @@ def real(components):
 
 def ask(real, channel, name, number=7, timeout=20):
     channel.send(IMSG_RESOLVE, number, text(name))
-    m = channel.receive(timeout * harness.SLOW)
+    m = channel.receive(timeout * harness.patience())
     assert m and (m.kind, m.id) == (IMSG_RESOLVED, number)
     error, count = m.take("iI")
     found = []
@@ -360,7 +360,7 @@ def test_both_programs(verifier, real, serve):
         pytest.skip("/etc/hosts has no other name of 127.0.0.1")
     server = serve(answers(response(200)))
     number = verifier.start(f"http://{name}:{server.port}/")
-    m = verifier.asks(5 * harness.SLOW)
+    m = verifier.asks(5 * harness.patience())
     assert m.kind == IMSG_RESOLVER_WANTED
     ours, theirs = socket.socketpair()
     real.parent.send(imsgpeer.IMSG_PEER, 0, u8(ROLE_VERIFIER) + u32(0),
@@ -397,6 +397,6 @@ def test_tcp_beside_a_dead_address(verifier, resolver, serve):
         resolver.say(resolver.wanted().asked(),
                      addresses("127.5.5.5", "127.0.0.1"))
         a = verifier.attempt(number)
-        assert a.passed and 200 < a.elapsed / MS < 1500 * harness.SLOW
+        assert a.passed and 200 < a.elapsed / MS < 1500 * harness.patience()
         for s in fill:
             s.close()

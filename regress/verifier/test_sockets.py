@@ -42,7 +42,7 @@ def test_tcp_comes_up(verifier):
     time.sleep(0.1)
     server = Server(silent, port=port)
     up = time.monotonic()
-    assert verifier.until_passed(number).time - up < 0.2 * harness.SLOW
+    assert verifier.until_passed(number).time - up < 0.2 * harness.patience()
     server.close()
 
 
@@ -80,7 +80,7 @@ def test_tcp_nonsense(verifier):
 
 def asked(verifier, timeout=5):
     """The next IMSG_UNIX_CONNECT."""
-    m = verifier.asks(timeout * harness.SLOW)
+    m = verifier.asks(timeout * harness.patience())
     assert m and m.kind == IMSG_UNIX_CONNECT, "the parent was not asked"
     assert m.take("I") == ENTRY and not m.payload
     return m
