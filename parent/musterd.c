@@ -320,6 +320,7 @@ write_pid(int fd)
 static int
 daemonize(void)
 {
+	sigset_t none;
 	uint8_t code;
 	int ends[2];
 
@@ -334,6 +335,9 @@ daemonize(void)
 	case 0:
 		break;
 	default:
+		/* Who only waits has nothing to clean up. */
+		(void)sigemptyset(&none);
+		signal_mask(&none);
 		(void)close(ends[1]);
 		if (read(ends[0], &code, 1) != 1)
 			code = 1;
@@ -518,12 +522,15 @@ main(int argc, char **argv)
 	check_libexec();
 	config = open_config();
 	name_socket();
+	/* From here on there is something to remove: no signal ends us now. */
+	signal_mask(&all);
 	lock = options['n'] != NULL ? -1 : lock_instance();
 	ready = options['d'] != NULL ? daemonize() : -1;
 	write_pid(lock);
 	if (options['p'] != NULL && options['n'] == NULL) {
 		fd = open(options['p'],
-		    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+		    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK,
+		    0644);
 		if (fd == -1) {
 			pidfile = options['p'];
 			options['p'] = NULL; /* it is not ours to remove */
@@ -540,7 +547,6 @@ main(int argc, char **argv)
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == -1)
 		give_up("guard");
-	signal_mask(&all);
 	pid = fork();
 	if (pid == -1)
 		give_up("fork");

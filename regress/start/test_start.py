@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import tempfile
+import time
 
 import pytest
 
@@ -180,3 +181,20 @@ def test_no_process_to_be_had(place, words, code):
         code, "musterd: fork: Resource temporarily unavailable\n")
     assert {p.name for p in place.iterdir()} == {"c.json", "muster"}
     assert not list((place / "muster").iterdir())
+
+
+@pytest.mark.parametrize("words", [[], COMMAND])
+def test_a_signal_at_any_moment(place, words):
+    """However early it comes, no lock and no socket is left."""
+    runtime = {"XDG_RUNTIME_DIR": str(place)}
+    socket = harness.default_socket(place / "c.json", os.geteuid(), place)
+    for n in range(60):
+        with subprocess.Popen(
+                [harness.MUSTERD, "-f", "c.json", *words], cwd=place,
+                env={**os.environ, **runtime}, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as p:
+            time.sleep(n / 4000)
+            p.terminate()
+            p.wait(30 * harness.patience())
+        left = list(socket.parent.glob(f"{socket.stem}*"))
+        assert not left, (n, left)
