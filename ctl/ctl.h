@@ -490,8 +490,8 @@ char *process_remark(const struct process *);
  */
 int processes_select(const struct processes *all, char **names, int nnames,
     struct process ***list, size_t *n);
-/* Do several of the list bear the label of p? */
-int label_is_shared(const struct process *p, struct process **list, size_t n);
+/* Its label, with the id where others of them have the same; to be freed. */
+char *process_title(const struct process *, const struct processes *all);
 
 /* ---- output.c: output of processes
  * ------------------------------------------- */

@@ -83,7 +83,7 @@ add_process(struct feeds *feeds, const struct process *p, int anew)
 
 /* Names in front of the lines, padded to the same width. */
 static void
-set_prefixes(struct feeds *feeds, struct process **list, size_t n)
+set_prefixes(struct feeds *feeds, const struct processes *all)
 {
 	static const enum color colors[] = {CYAN, YELLOW, GREEN, MAGENTA, BLUE};
 	const struct process *p;
@@ -98,9 +98,7 @@ set_prefixes(struct feeds *feeds, struct process **list, size_t n)
 	for (i = 0; i < feeds->n; i++) {
 		f = &feeds->list[i];
 		p = f->process;
-		f->label = label_is_shared(p, list, n) ?
-		    xasprintf("%s id:%u", p->label, p->id) :
-		    xstrdup(p->label);
+		f->label = process_title(p, all);
 		f->printer.prefix = f->label;
 		f->printer.color =
 		    colors[p->id % (sizeof(colors) / sizeof(*colors))];
@@ -145,7 +143,7 @@ show(const struct processes *all, char **names, int nnames, const char *boot,
 	memset(&feeds, 0, sizeof(feeds));
 	for (i = 0; i < n; i++)
 		add_process(&feeds, list[i], anew);
-	set_prefixes(&feeds, list, n);
+	set_prefixes(&feeds, all);
 	if (feeds.n == 0)
 		code = CTL_FAILED;
 	else if (boot == NULL)

@@ -384,13 +384,14 @@ processes_select(const struct processes *all, char **names, int nnames,
 	return unknown;
 }
 
-int
-label_is_shared(const struct process *p, struct process **list, size_t n)
+char *
+process_title(const struct process *p, const struct processes *all)
 {
 	size_t i;
 
-	for (i = 0; i < n; i++)
-		if (list[i] != p && strcmp(list[i]->label, p->label) == 0)
-			return 1;
-	return 0;
+	for (i = 0; i < all->n; i++)
+		if (all->list[i].id != p->id &&
+		    strcmp(all->list[i].label, p->label) == 0)
+			return xasprintf("%s id:%u", p->label, p->id);
+	return xstrdup(p->label);
 }

@@ -28,6 +28,7 @@ struct restart {
 /* One of them. */
 struct one {
 	const struct process *before;
+	const char *title;
 	struct process now; /* lives in document */
 	json_t *document;
 	size_t row;
@@ -90,7 +91,7 @@ tell_good(struct restart *r, const struct one *one)
 		return;
 	p = &one->now;
 	if (one->document == NULL) {
-		result("%s: restarted", one->before->label);
+		result("%s: restarted", one->title);
 		return;
 	}
 	verified = p->kind == NULL || !p->verified ?
@@ -99,7 +100,7 @@ tell_good(struct restart *r, const struct one *one)
 		p->pid == 0 && !p->has_exit ? "" : ", ",
 		elapsed((double)p->elapsed_ms / 1000, buf));
 	how = p->pid != 0 ? xasprintf("pid %d", p->pid) : xstrdup(p->exit);
-	result("%s: restarted (%s%s)", p->label, how, verified);
+	result("%s: restarted (%s%s)", one->title, how, verified);
 	free(how);
 	free(verified);
 }
@@ -132,22 +133,25 @@ same_options(void)
 static int
 tell_bad(struct restart *r, const struct one *one, const char *error, int code)
 {
-	char *label;
+	char *name;
 	char *same;
 
 	progress_done(&r->progress, one->row, 0);
 	progress_clear(&r->progress);
 	note_json(r, one, error);
-	complain("%s: %s", one->before->label, error);
+	complain("%s: %s", one->title, error);
 	if (code != CTL_FAILED)
 		return code;
 	show_last_lines(stderr, one->document == NULL ? one->before : &one->now,
 	    TAIL_LINES);
 	same = same_options();
-	label = shell_quote(one->before->label);
-	note("more: musterctl %slogs %s", same, label);
+	if (strcmp(one->title, one->before->label) == 0)
+		name = shell_quote(one->before->label);
+	else
+		name = xasprintf("id:%u", one->before->id);
+	note("more: musterctl %slogs %s", same, name);
 	free(same);
-	free(label);
+	free(name);
 	return code;
 }
 
@@ -258,7 +262,7 @@ tell_pending(struct restart *r, struct one *one)
 	progress_clear(&r->progress);
 	note_json(r, one, NULL);
 	if (!options.json)
-		result("%s: restart is under way", one->before->label);
+		result("%s: restart is under way", one->title);
 	return CTL_OK;
 }
 
@@ -314,10 +318,11 @@ restart_one(struct restart *r, struct one *one)
 }
 
 static int
-restart_all(struct process **list, size_t n)
+restart_all(const struct processes *all, struct process **list, size_t n)
 {
 	struct restart r;
 	struct one one;
+	char **titles;
 	size_t i;
 	int code;
 	int worst;
@@ -325,12 +330,16 @@ restart_all(struct process **list, size_t n)
 	r.results = json_array();
 	r.deadline = give_up;
 	progress_begin(&r.progress, n);
-	for (i = 0; i < n; i++)
-		r.progress.rows[i].label = list[i]->label;
+	titles = xreallocarray(NULL, n + 1, sizeof(*titles));
+	for (i = 0; i < n; i++) {
+		titles[i] = process_title(list[i], all);
+		r.progress.rows[i].label = titles[i];
+	}
 	worst = CTL_OK;
 	for (i = 0; i < n; i++) {
 		memset(&one, 0, sizeof(one));
 		one.before = list[i];
+		one.title = titles[i];
 		one.row = i;
 		one.began = r.progress.rows[i].since = monotonic();
 		code = restart_one(&r, &one);
@@ -344,6 +353,9 @@ restart_all(struct process **list, size_t n)
 			break;
 	}
 	progress_end(&r.progress);
+	for (i = 0; i < n; i++)
+		free(titles[i]);
+	free(titles);
 	if (options.json)
 		print_json(json_pack("{s:o}", "results", r.results));
 	else
@@ -375,7 +387,7 @@ verb_restart(int argc, char **argv)
 	code = processes_select(&all, argv, argc, &list, &n);
 	code = code == -1 ? CTL_USAGE :
 	    code > 0      ? CTL_UNKNOWN :
-			    restart_all(list, n);
+			    restart_all(&all, list, n);
 	free(list);
 	processes_free(&all);
 	return code;

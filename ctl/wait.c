@@ -430,7 +430,7 @@ wait_processes(double deadline, char **names, int nnames)
 		for (i = 0; i < w.n; i++) {
 			w.list[i].id = list[i]->id;
 			w.list[i].generation = list[i]->generation;
-			w.list[i].label = xstrdup(list[i]->label);
+			w.list[i].label = process_title(list[i], &all);
 		}
 		code = wait_states(&w, &all);
 		for (i = 0; i < w.n; i++) {

@@ -89,7 +89,8 @@ def test_several(ctl, fake):
                         "worker id:3 │ d\r\n"
                         "ü           │ ").encode() + b"\x1b\xff\n"
     r = ctl("logs", "web", "id:2", env={"LC_ALL": "C"})
-    assert r.stdout == "web    | a\nweb    | b\nworker | c\n"
+    assert r.stdout == ("web         | a\nweb         | b\n"
+                        "worker id:2 | c\n")
 
 
 def test_escaped_on_a_terminal(ctl, fake):

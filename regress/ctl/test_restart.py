@@ -13,6 +13,7 @@ import pytest
 
 import harness
 from fakemusterd import exited, process, verifier
+from harness import job
 
 
 def failing(message, status=500):
@@ -304,3 +305,15 @@ def test_shutdown_refused(ctl, fake):
 def test_shutdown_json(ctl, fake):
     r = ctl("shutdown", "--json")
     assert json.loads(r.stdout) == {"pid": 4711, "gone": True}
+
+
+def test_instances_are_told_apart(musterd):
+    m = musterd({"keep_alive": True, "processes": {
+        "web": job("sleep", "4000", instances=2), "db": job("sleep", "4001")}})
+    m.wait_status()
+    r = m.ctl("restart", "web", "db")
+    assert re.sub(r"\(pid \d+\)", "(pid)", r.stdout) == (
+        "web id:1: restarted (pid)\nweb id:2: restarted (pid)\n"
+        "db: restarted (pid)\n")
+    # The others count, too, when one alone is restarted.
+    assert m.ctl("restart", "id:2").stdout.startswith("web id:2: restarted ")
