@@ -46,7 +46,7 @@ set_begin(struct feed *f, const json_t *stream, int anew)
 }
 
 static void
-add_process(struct feeds *feeds, const struct process *p, int anew)
+add_process(struct feeds *feeds, const struct process *p, int anew, int named)
 {
 	const json_t *streams;
 	const char *name;
@@ -74,7 +74,7 @@ add_process(struct feeds *feeds, const struct process *p, int anew)
 		found++;
 	}
 	feeds->processes += found > 0;
-	if (found == 0)
+	if (found == 0 && named)
 		note(options.only_stderr && n > 0 ?
 			"%s: its standard error is joined to standard output" :
 			"%s: its output is not kept",
@@ -142,11 +142,13 @@ show(const struct processes *all, char **names, int nnames, const char *boot,
 	}
 	memset(&feeds, 0, sizeof(feeds));
 	for (i = 0; i < n; i++)
-		add_process(&feeds, list[i], anew);
+		add_process(&feeds, list[i], anew, nnames > 0);
 	set_prefixes(&feeds, all);
-	if (feeds.n == 0)
+	if (feeds.n == 0) {
+		if (nnames == 0)
+			note("there is no process whose output is kept");
 		code = CTL_FAILED;
-	else if (boot == NULL)
+	} else if (boot == NULL)
 		code = read_all(&feeds);
 	else if (feeds.n > MAX_FOLLOWED) {
 		complain("%zu streams are too many to follow (at most %d)",

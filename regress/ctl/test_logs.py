@@ -157,7 +157,6 @@ def test_gaps(ctl, fake):
 def test_unknown_name(ctl):
     r = ctl("logs", "nope")
     assert (r.returncode, r.stdout) == (5, "")
-    assert ctl("logs").returncode == 2
 
 
 def test_broken_pipe(ctl, fake):
@@ -392,3 +391,18 @@ def test_started_by_someone_who_ignores_sigpipe(ctl, fake):
     p.stdout.readline()
     p.stdout.close()
     assert p.wait(10 * harness.patience()) == -13
+
+
+def test_of_all(ctl, fake):
+    """No name: all whose output is kept, and no word of the others."""
+    fake.processes = [process(1, "web"), process(2, "db"),
+                      {**process(3, "mute"), "streams": []}]
+    fake.output = {(1, "stdout"): b"a\n", (2, "stdout"): b"b\n"}
+    r = ctl("logs")
+    assert (r.returncode, r.stderr) == (0, "")
+    assert r.stdout == "web │ a\ndb  │ b\n"
+    fake.processes = fake.processes[2:]
+    r = ctl("logs")
+    assert (r.returncode, r.stdout) == (1, "")
+    assert r.stderr == \
+        "musterctl: there is no process whose output is kept\n"

@@ -116,7 +116,7 @@ def test_not_yet(ctl, verb):
     (["test", "--"], "test: the command stands after --"),
     (["completion"], "usage: musterctl completion bash|zsh|fish"),
     (["completion", "csh"], "completion: csh: want bash, zsh or fish"),
-    (["logs"], "usage: musterctl logs NAME ..."),
+    (["restart"], "restart: which processes? (--all for all of them)"),
     (["info", "-"], "usage: musterctl info"),
 ])
 def test_usage(ctl, words, text):
