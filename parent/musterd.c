@@ -524,7 +524,10 @@ main(int argc, char **argv)
 	name_socket();
 	/* From here on there is something to remove: no signal ends us now. */
 	signal_mask(&all);
-	lock = options['n'] != NULL ? -1 : lock_instance();
+	/* The name that -x has is nobody else's. */
+	lock = -1;
+	if (options['n'] == NULL && options['x'] == NULL)
+		lock = lock_instance();
 	ready = options['d'] != NULL ? daemonize() : -1;
 	write_pid(lock);
 	if (options['p'] != NULL && options['n'] == NULL) {
