@@ -316,6 +316,23 @@ write_pid(int fd)
 		log_warn("cannot write the process id");
 }
 
+static void
+write_pid_file(void)
+{
+	const char *name = options['p'];
+	int fd;
+
+	/* Nobody may be at the other end of a FIFO. */
+	fd = open(
+	    name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0644);
+	if (fd == -1) {
+		options['p'] = NULL; /* it is not ours to remove */
+		give_up(name);
+	}
+	write_pid(fd);
+	(void)close(fd);
+}
+
 /* Goes on in the daemon; who called it waits for the code.  Q25. */
 static int
 daemonize(void)
@@ -499,13 +516,11 @@ clean_descriptors(void)
 int
 main(int argc, char **argv)
 {
-	const char *pidfile;
 	sigset_t all;
 	int ends[2];
 	int config;
 	int ready;
 	int lock;
-	int fd;
 	pid_t pid;
 
 	log_init("musterd", LOG_LEVEL_WARNING, NULL);
@@ -530,18 +545,8 @@ main(int argc, char **argv)
 		lock = lock_instance();
 	ready = options['d'] != NULL ? daemonize() : -1;
 	write_pid(lock);
-	if (options['p'] != NULL && options['n'] == NULL) {
-		fd = open(options['p'],
-		    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK,
-		    0644);
-		if (fd == -1) {
-			pidfile = options['p'];
-			options['p'] = NULL; /* it is not ours to remove */
-			give_up(pidfile);
-		}
-		write_pid(fd);
-		(void)close(fd);
-	}
+	if (options['p'] != NULL && options['n'] == NULL)
+		write_pid_file();
 	instance.guard = getpid();
 	instance.group = getpgrp();
 	if (options['n'] == NULL)
