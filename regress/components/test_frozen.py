@@ -180,7 +180,7 @@ def test_storm(musterd, number):
     count = STORM
     choose = random.Random(count)
     m = musterd({**KEEP, "processes": {
-        f"p{i}": harness.sh("while :; do echo x; sleep 0.05; done")
+        f"p{i}": harness.sh("while :; do echo x; sleep 0.5; done")
         for i in range(20)}})
     m.wait_status()
     before = pids(m)
