@@ -13,8 +13,9 @@
 #include "channel.h"
 #include "footprint.h"
 
-#define CALM 250 /* ms: nothing has come for so long, it is over */
-#define BURST 24 /* trims without a pause: it is how things are, */
+#define LOOK 150 /* ms until the next look */
+#define CALM 2 /* looks between which nothing has come: it is over */
+#define BURST 40 /* trims without a pause: it is how things are, */
 #define SELDOM 5 /* seconds: no need for haste */
 
 static struct event *later;
@@ -58,7 +59,7 @@ footprint_trim(void)
 static void
 trim_in_a_while(void)
 {
-	struct timeval tv = {0, CALM * 1000L};
+	struct timeval tv = {0, LOOK * 1000L};
 
 	if (later == NULL || evtimer_pending(later, NULL))
 		return;
@@ -71,6 +72,7 @@ static void
 trim_cb(evutil_socket_t fd, short events, void *arg)
 {
 	static unsigned int before;
+	static int calm;
 	unsigned int now;
 
 	(void)fd;
@@ -78,10 +80,11 @@ trim_cb(evutil_socket_t fd, short events, void *arg)
 	(void)arg;
 	footprint_trim();
 	now = channel_received();
-	if (now == before)
-		trims = 0;
-	else
+	calm = now == before ? calm + 1 : 0;
+	if (calm < CALM)
 		trim_in_a_while();
+	else
+		trims = calm = 0;
 	before = now;
 }
 
