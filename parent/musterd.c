@@ -322,9 +322,7 @@ write_pid_file(void)
 	const char *name = options['p'];
 	int fd;
 
-	/* Nobody may be at the other end of a FIFO. */
-	fd = open(
-	    name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0644);
+	fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd == -1) {
 		options['p'] = NULL; /* it is not ours to remove */
 		give_up(name);

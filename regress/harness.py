@@ -36,6 +36,7 @@ MUSTERD = os.environ.get("MUSTERD_BIN", str(OBJ / "sbin/musterd"))
 MUSTERCTL = os.environ.get("MUSTERCTL_BIN", str(OBJ / "bin/musterctl"))
 # The distribution's Python: another may come first in PATH.
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")
+os.environ.pop("PYTHONUNBUFFERED", None)    # print() in two pieces
 os.environ["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin:" + \
     os.environ.get("PATH", "")
 SAN = os.environ.get("SAN", "")

@@ -260,12 +260,6 @@ class Verifier(Component):
 
     def attempt(self, number, timeout=15):
         """The next attempt of this check; the others' are kept."""
-        a = self.attempt_within(number, timeout)
-        assert a, f"no attempt of {number} within {timeout} s"
-        return a
-
-    def attempt_within(self, number, timeout):
-        """The same, or None."""
         end = time.monotonic() + timeout
         for a in self.waiting:
             if a.id == number:
@@ -273,8 +267,7 @@ class Verifier(Component):
                 return a
         while True:
             message = self.manager.receive(max(0, end - time.monotonic()))
-            if not message:
-                return None
+            assert message, f"no attempt of {number} within {timeout} s"
             if message.kind != IMSG_CHECK_ATTEMPT:
                 continue
             a = Attempt(message)
