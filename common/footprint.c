@@ -7,7 +7,6 @@
 #include <malloc.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "channel.h"
