@@ -13,12 +13,12 @@
 #include "footprint.h"
 
 #define LOOK 150 /* ms until the next look */
-#define CALM 2 /* looks between which nothing has come: it is over */
-#define BURST 40 /* trims without a pause: it is how things are, */
-#define SELDOM 5 /* seconds: no need for haste */
+#define CALM 2 /* looks in a row before which nothing has come: it is over */
+#define BURST 20 /* looks without that: it is how things are, */
+#define SELDOM 5 /* seconds from a trim to the next then */
 
 static struct event *later;
-static int trims; /* since it was calm */
+static int looks; /* since it was calm */
 
 /*
  * Segments that cannot be written have no private page, which would be lost
@@ -56,19 +56,20 @@ footprint_trim(void)
 }
 
 static void
-trim_in_a_while(void)
+look_in_a_while(void)
 {
 	struct timeval tv = {0, LOOK * 1000L};
 
 	if (later == NULL || evtimer_pending(later, NULL))
 		return;
-	if (trims++ >= BURST)
+	if (looks >= BURST)
 		tv = (struct timeval){SELDOM, 0};
 	(void)event_add(later, &tv);
 }
 
+/* What is given back in the middle of the work is asked for again at once. */
 static void
-trim_cb(evutil_socket_t fd, short events, void *arg)
+look_cb(evutil_socket_t fd, short events, void *arg)
 {
 	static unsigned int before;
 	static int calm;
@@ -77,20 +78,23 @@ trim_cb(evutil_socket_t fd, short events, void *arg)
 	(void)fd;
 	(void)events;
 	(void)arg;
-	footprint_trim();
 	now = channel_received();
 	calm = now == before ? calm + 1 : 0;
-	if (calm < CALM)
-		trim_in_a_while();
-	else
-		trims = calm = 0;
 	before = now;
+	if (calm >= CALM) {
+		footprint_trim();
+		looks = calm = 0;
+		return;
+	}
+	if (++looks >= BURST)
+		footprint_trim();
+	look_in_a_while();
 }
 
 void
 footprint_trim_later(struct event_base *base)
 {
-	later = event_new(base, -1, 0, trim_cb, NULL);
-	channel_on_many(trim_in_a_while);
-	trim_in_a_while();
+	later = event_new(base, -1, 0, look_cb, NULL);
+	channel_on_many(look_in_a_while);
+	look_in_a_while();
 }

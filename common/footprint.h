@@ -10,9 +10,9 @@
  */
 void footprint_trim(void);
 /*
- * The same a moment after the start, and after whatever makes many messages:
- * again while there is much to do, since nobody knows how long it takes; an
- * idle program is not woken.
+ * The same when the start is over, and whatever makes many messages: when none
+ * has come for a moment, or seldom if that does not happen.  An idle program
+ * is not woken.
  */
 void footprint_trim_later(struct event_base *);
 
