@@ -1,7 +1,7 @@
-/* sources: httpd/replica.c httpd/table.c httpd/principal.c httpd/json.c
- * common/imsg.c common/imsg_buffer.c common/wire.c */
+/* sources: httpd/replica.c httpd/table.c httpd/words.c httpd/principal.c
+ * httpd/json.c common/imsg.c common/imsg_buffer.c common/wire.c */
 /* libs: bsd jansson */
-/* covers: httpd/replica.c */
+/* covers: httpd/replica.c httpd/words.c */
 /*
  * The feed as a hostile manager could send it, and what httpd reads of it
  * afterwards.  Input: records of u8 type (from IMSG_FEED_BEGIN on), u16
@@ -14,6 +14,7 @@
 #include "../common/imsg.h"
 #include "../common/wire.h"
 #include "../httpd/httpd.h"
+#include "../httpd/words.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -145,7 +146,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (replica.directory != NULL && replica.missing != NULL) {
 		check(
 		    say(IMSG_FEED_SEQUENCE, &sequence, sizeof(sequence)) == 0);
-		check(replica_count() == 0);
+		check(replica_count() == 0 && words_texts() == 0);
 	}
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "../common/stream.h"
 #include "../common/wire.h"
 #include "httpd.h"
+#include "words.h"
 
 /* What /v1 tells: all from the replica. */
 
@@ -272,11 +273,11 @@ put_args(const struct replica_process *p)
 	size_t len;
 	uint32_t i;
 
-	wire_read(&r, p->words, p->words_len);
+	r = p->words;
 	json_key(&out, "args");
 	json_open(&out, '[');
 	for (i = 0; i < p->nwords; i++) {
-		s = wire_get_view(&r, MAX_BLOB_SIZE, &len);
+		s = words_next(&r, &len);
 		/* The first word is the program. */
 		if (s != NULL && i > 0)
 			json_string(&out, s, len);

@@ -56,8 +56,7 @@ struct replica_process {
 	const char *job;
 	size_t job_len;
 	uint32_t nwords;
-	const uint8_t *words; /* wire strings */
-	size_t words_len;
+	struct wire_reader words; /* for words_next() */
 	const char *cwd;
 	size_t cwd_len;
 	const char *user;

@@ -7,14 +7,17 @@
 #include "../common/wire.h"
 #include "httpd.h"
 #include "table.h"
+#include "words.h"
 
 /*
  * The replica: what the manager feeds, from which all reads are answered.
- * A process is kept as the bytes that came and decoded when it is asked
- * for.  While a new snapshot comes (a new manager) the old one is answered.
+ * A process is kept as bytes and decoded when it is asked for: as they came,
+ * but its strings are packed and stand behind the rest (words.h).  While a new
+ * snapshot comes (a new manager) the old one is answered.
  */
 
 #define MAX_STRINGS 4096
+#define USUAL 65536 /* bytes of a process */
 #define BEHIND_MS 50 /* so long the manager may be between two workers */
 
 struct replica replica;
@@ -35,18 +38,31 @@ process_state_name(unsigned int state)
 /* ---- decoding ------------------------------------------------------- */
 
 static void
-decode_strings(struct replica_process *p, struct wire_reader *r)
+decode_head(struct replica_process *p, struct wire_reader *r)
 {
-	uint32_t i;
-
+	memset(p, 0, sizeof(*p));
+	p->id = wire_get_u32(r);
+	p->generation = wire_get_u32(r);
+	p->instance = wire_get_u32(r);
+	p->pid = wire_get_i32(r);
+	p->state = wire_get_u8(r);
+	p->verified = (uint8_t)wire_get_bool(r);
+	p->once = (uint8_t)wire_get_bool(r);
+	p->listed = (uint8_t)wire_get_bool(r);
+	p->ended = (uint8_t)wire_get_bool(r);
+	p->status = wire_get_i32(r);
+	p->ended_wall = wire_get_i64(r);
+	p->started_wall = wire_get_i64(r);
+	p->restarts = wire_get_u32(r);
+	p->slot = wire_get_u32(r);
+	p->streams = wire_get_u8(r);
 	p->job = wire_get_view(r, MAX_BLOB_SIZE, &p->job_len);
-	p->nwords = wire_get_count(r, MAX_STRINGS, 4);
-	p->words = r->next;
-	for (i = 0; i < p->nwords; i++)
-		(void)wire_get_view(r, MAX_BLOB_SIZE, &p->words_len);
-	p->words_len = r->failed ? 0 : (size_t)(r->next - p->words);
-	p->cwd = wire_get_view(r, MAX_BLOB_SIZE, &p->cwd_len);
-	p->user = wire_get_view(r, MAX_BLOB_SIZE, &p->user_len);
+	p->nwords = wire_get_count(r, MAX_STRINGS, 0);
+}
+
+static void
+decode_verifier(struct replica_process *p, struct wire_reader *r)
+{
 	p->has_verifier = (uint8_t)wire_get_bool(r);
 	if (!p->has_verifier)
 		return;
@@ -57,30 +73,58 @@ decode_strings(struct replica_process *p, struct wire_reader *r)
 }
 
 static int
-decode(struct replica_process *p, const void *bytes, size_t len)
+decode(struct replica_process *p, const struct item *item)
 {
 	struct wire_reader r;
+	uint32_t i;
 
-	memset(p, 0, sizeof(*p));
+	wire_read(&r, item->bytes, item->words);
+	decode_head(p, &r);
+	decode_verifier(p, &r);
+	if (wire_end(&r) == -1)
+		return -1;
+	wire_read(&r, item->bytes + item->words, item->len - item->words);
+	p->words = r;
+	for (i = 0; i < p->nwords; i++)
+		(void)words_next(&r, &p->cwd_len);
+	p->cwd = words_next(&r, &p->cwd_len);
+	p->user = words_next(&r, &p->user_len);
+	return wire_end(&r);
+}
+
+/*
+ * From the bytes that came to those that are kept, with the packed words from
+ * *words on.  0, or -1: those that are packed already are the caller's to drop.
+ */
+static int
+repack(struct wire *to, struct replica_process *p, const uint8_t *bytes,
+    size_t len, size_t *words)
+{
+	struct wire_reader r;
+	struct wire_reader strings;
+	const uint8_t *verifier;
+	const char *s;
+	size_t n;
+	uint32_t i;
+
+	*words = 0;
 	wire_read(&r, bytes, len);
-	p->id = wire_get_u32(&r);
-	p->generation = wire_get_u32(&r);
-	p->instance = wire_get_u32(&r);
-	p->pid = wire_get_i32(&r);
-	p->state = wire_get_u8(&r);
-	p->verified = (uint8_t)wire_get_bool(&r);
-	p->once = (uint8_t)wire_get_bool(&r);
-	p->listed = (uint8_t)wire_get_bool(&r);
-	p->ended = (uint8_t)wire_get_bool(&r);
-	p->status = wire_get_i32(&r);
-	p->ended_wall = wire_get_i64(&r);
-	p->started_wall = wire_get_i64(&r);
-	p->restarts = wire_get_u32(&r);
-	p->slot = wire_get_u32(&r);
-	p->streams = wire_get_u8(&r);
-	decode_strings(p, &r);
-	return wire_end(&r) == 0 && p->id != 0 && p->state < STATE_COUNT ? 0 :
-									   -1;
+	decode_head(p, &r);
+	strings = r;
+	for (i = 0; i < p->nwords + 2; i++)
+		(void)wire_get_view(&r, MAX_BLOB_SIZE, &n);
+	verifier = r.next;
+	decode_verifier(p, &r);
+	if (wire_end(&r) == -1 || p->id == 0 || p->state >= STATE_COUNT)
+		return -1;
+	wire_put_raw(to, bytes, (size_t)(strings.next - bytes));
+	wire_put_raw(to, verifier, (size_t)(r.next - verifier));
+	*words = to->len;
+	for (i = 0; i < p->nwords + 2; i++) {
+		s = wire_get_view(&strings, MAX_BLOB_SIZE, &n);
+		words_put(to, s, n);
+	}
+	return wire_check(to);
 }
 
 /* ---- messages ------------------------------------------------------- */
@@ -95,14 +139,25 @@ current(void)
 static int
 got_process(struct wire_reader *r)
 {
-	struct replica_process check;
+	static struct wire kept;
+	struct replica_process p;
 	const void *bytes;
 	size_t len;
+	size_t words;
+	int ret = -1;
 
 	bytes = wire_get_rest(r, &len);
-	if (decode(&check, bytes, len) == -1 || *current() == NULL)
+	if (*current() == NULL)
 		return -1;
-	return table_put(current(), check.id, bytes, len, MAX_PROCESSES);
+	wire_reset(&kept);
+	if (repack(&kept, &p, bytes, len, &words) == 0)
+		ret = table_put(
+		    current(), p.id, kept.data, kept.len, words, MAX_PROCESSES);
+	else
+		words_drop(kept.data + words, kept.len - words);
+	if (kept.size > USUAL)
+		wire_free(&kept);
+	return ret;
 }
 
 static int
@@ -312,7 +367,7 @@ replica_find(uint32_t id, struct replica_process *p)
 	const struct item *item;
 
 	item = table_find(table, id);
-	return item == NULL ? -1 : decode(p, item->bytes, item->len);
+	return item == NULL ? -1 : decode(p, item);
 }
 
 struct table *
@@ -327,7 +382,7 @@ replica_next(const struct table *of, size_t *cursor, struct replica_process *p)
 	const struct item *item;
 
 	item = table_at(of == NULL ? table : of, *cursor);
-	if (item == NULL || decode(p, item->bytes, item->len) == -1)
+	if (item == NULL || decode(p, item) == -1)
 		return 0;
 	(*cursor)++;
 	return 1;
@@ -350,9 +405,9 @@ replica_command(const struct replica_process *p, struct json *j)
 	uint32_t i;
 
 	n = 0;
-	wire_read(&r, p->words, p->words_len);
+	r = p->words;
 	for (i = 0; i < p->nwords; i++) {
-		s = wire_get_view(&r, MAX_BLOB_SIZE, &len);
+		s = words_next(&r, &len);
 		if (s == NULL || n + len + 1 > sizeof(line))
 			break;
 		if (i > 0)

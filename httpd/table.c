@@ -3,6 +3,7 @@
 
 #include "httpd.h"
 #include "table.h"
+#include "words.h"
 
 struct table {
 	struct item **items; /* sorted by id */
@@ -30,12 +31,19 @@ table_hold(struct table *t)
 	return t;
 }
 
+static size_t
+item_cost(const struct item *item)
+{
+	return item->len +
+	    words_cost(item->bytes + item->words, item->len - item->words);
+}
+
 /* What only those keep who have not read it takes part of their room. */
 static void
 item_leave(struct item *item)
 {
 	item->left = 1;
-	room_account(0, item->len);
+	room_account(0, item_cost(item));
 }
 
 static void
@@ -44,7 +52,8 @@ item_free(struct item *item)
 	if (--item->refs > 0)
 		return;
 	if (item->left)
-		room_account(item->len, 0);
+		room_account(item_cost(item), 0);
+	words_drop(item->bytes + item->words, item->len - item->words);
 	free(item);
 }
 
@@ -167,28 +176,41 @@ is_at(const struct table *t, size_t i, uint32_t id)
 	return i < t->count && t->items[i]->id == id;
 }
 
-int
-table_put(struct table **table, uint32_t id, const void *bytes, size_t len,
-    size_t max)
+static struct item *
+item_new(uint32_t id, const void *bytes, size_t len, size_t words)
 {
-	struct table *t;
 	struct item *item;
-	size_t i;
 
-	i = lower(*table, id);
-	if (!is_at(*table, i, id) && (*table)->count >= max)
-		return -1;
-	item = malloc(sizeof(*item) + len);
-	t = item == NULL ? NULL : own(table);
-	if (t == NULL) {
-		free(item);
-		return -1;
-	}
+	item = malloc(offsetof(struct item, bytes) + len);
+	if (item == NULL)
+		return NULL;
 	item->id = id;
 	item->len = (uint32_t)len;
+	item->words = (uint32_t)words;
 	item->refs = 1;
 	item->left = 0;
 	memcpy(item->bytes, bytes, len);
+	return item;
+}
+
+int
+table_put(struct table **table, uint32_t id, const void *bytes, size_t len,
+    size_t words, size_t max)
+{
+	struct table *t = NULL;
+	struct item *item = NULL;
+	size_t i;
+
+	i = lower(*table, id);
+	if (is_at(*table, i, id) || (*table)->count < max)
+		item = item_new(id, bytes, len, words);
+	if (item != NULL)
+		t = own(table);
+	if (t == NULL) {
+		words_drop((const uint8_t *)bytes + words, len - words);
+		free(item);
+		return -1;
+	}
 	if (is_at(t, i, id)) {
 		drop(t->items[i]);
 		t->items[i] = item;
