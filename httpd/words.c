@@ -14,6 +14,11 @@ struct text {
 	char bytes[];
 };
 
+/* As it is packed: without alignment. */
+struct reference {
+	struct text *text;
+};
+
 static struct text **buckets;
 static size_t nbuckets; /* a power of two, or 0 */
 static size_t ntexts;
@@ -101,40 +106,42 @@ text_drop(struct text *t)
 void
 words_put(struct wire *out, const char *s, size_t len)
 {
-	struct text *t;
+	struct reference reference;
 
 	if (len <= SHORT) {
 		wire_put_u8(out, (uint8_t)len);
 		wire_put_raw(out, s, len);
 		return;
 	}
-	t = text_get(s, len);
-	if (t == NULL) {
+	reference.text = text_get(s, len);
+	if (reference.text == NULL) {
 		out->failed = 1;
 		return;
 	}
 	wire_put_u8(out, REFERENCE);
-	wire_put_raw(out, &t, sizeof(struct text *));
+	wire_put_raw(out, &reference, sizeof(reference));
 	if (out->failed)
-		text_drop(t);
+		text_drop(reference.text);
 }
 
 /* One; *text is its text, or NULL if it is short. */
 static const char *
 next(struct wire_reader *r, size_t *len, struct text **text)
 {
+	struct reference reference;
 	const char *s;
 
 	*text = NULL;
 	*len = wire_get_u8(r);
 	if (*len == REFERENCE) {
-		if (r->left < sizeof(struct text *))
+		if (r->left < sizeof(reference))
 			r->failed = 1;
 		if (r->failed)
 			return NULL;
-		memcpy(text, r->next, sizeof(struct text *));
-		r->next += sizeof(struct text *);
-		r->left -= sizeof(struct text *);
+		memcpy(&reference, r->next, sizeof(reference));
+		r->next += sizeof(reference);
+		r->left -= sizeof(reference);
+		*text = reference.text;
 		*len = (*text)->len;
 		return (*text)->bytes;
 	}
