@@ -5,7 +5,8 @@
  * httpd/refusal.c httpd/replica.c httpd/respond.c httpd/rights.c
  * httpd/room.c httpd/route.c httpd/stream.c httpd/table.c httpd/tls_files.c
  * httpd/tls_memory.c httpd/transport_tls.c httpd/turn.c httpd/words.c
- * common/bucket.c common/channel.c common/imsg.c common/imsg_buffer.c common/wire.c */
+ * common/bucket.c common/channel.c common/imsg.c common/imsg_buffer.c
+ * common/wire.c */
 /* libs: event_core bsd jansson md tls ssl crypto */
 /* covers: httpd/httpd.c httpd/stream.c */
 /*
