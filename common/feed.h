@@ -28,6 +28,7 @@
  *	str job ("default.web")
  *	u32 n, n * str		words: program and arguments
  *	str cwd, str user	"" = musterd's own
+ *	str waits		the job that it waits for, "" none
  *	u8 has verifier; if 1: str kind, u32 attempts, str last, u64 elapsed ns
  */
 

@@ -442,6 +442,7 @@ struct process {
 	const char *state;
 	const char *kind; /* of its verifier, or NULL */
 	const char *last; /* what the verifier said last, or "" */
+	const char *waits; /* the job that it waits for, or NULL */
 	long long attempts;
 	long long elapsed_ms;
 	double uptime; /* negative: it does not run */
@@ -480,7 +481,7 @@ int process_is_good(const struct process *);
 int process_is_over(const struct process *);
 enum status_code process_lsb(const struct process *);
 enum color process_color(const struct process *);
-/* What the verifier says, or how it ended; to be freed. */
+/* What it waits for, what the verifier says, or how it ended; to be freed. */
 char *process_remark(const struct process *);
 
 /*

@@ -75,6 +75,15 @@ read_exit(const json_t *exit, struct process *p)
 	(void)snprintf(p->exit, sizeof(p->exit), "exit %d", p->code);
 }
 
+/* The name of a job without the session that is not named. */
+static const char *
+label_of(const char *name)
+{
+	return strncmp(name, DEFAULT_SESSION, strlen(DEFAULT_SESSION)) == 0 ?
+	    name + strlen(DEFAULT_SESSION) :
+	    name;
+}
+
 int
 process_read(json_t *json, struct process *p)
 {
@@ -92,9 +101,7 @@ process_read(json_t *json, struct process *p)
 	    p->name[0] == '\0' || p->state == NULL)
 		return -1;
 	p->id = (uint32_t)id;
-	p->label = p->name;
-	if (strncmp(p->name, DEFAULT_SESSION, strlen(DEFAULT_SESSION)) == 0)
-		p->label += strlen(DEFAULT_SESSION);
+	p->label = label_of(p->name);
 	pid = number_of(json, "pid");
 	p->pid = pid > 0 && pid <= INT32_MAX ? (int32_t)pid : 0;
 	p->generation = number_of(json, "generation");
@@ -111,6 +118,9 @@ process_read(json_t *json, struct process *p)
 	p->last = string_of(verifier, "last");
 	if (p->last == NULL)
 		p->last = "";
+	p->waits = string_of(json, "waiting_for");
+	if (p->waits != NULL)
+		p->waits = label_of(p->waits);
 	p->attempts = number_of(verifier, "attempts");
 	p->elapsed_ms = number_of(verifier, "elapsed_ms");
 	return 0;
@@ -241,6 +251,9 @@ process_color(const struct process *p)
 char *
 process_remark(const struct process *p)
 {
+	if (is_in(p, "waiting"))
+		return p->waits == NULL ? xstrdup("waits for its turn") :
+					  xasprintf("waits for %s", p->waits);
 	if (is_in(p, "starting") && p->kind != NULL)
 		return xasprintf("waiting: %s, try %lld",
 		    p->last[0] == '\0' ? p->kind : p->last, p->attempts);

@@ -164,6 +164,8 @@ show_one(const struct process *p)
 	field_free("id",
 	    xasprintf("%u (instance %lld, generation %lld)", p->id, p->instance,
 		p->generation));
+	if (p->waits != NULL)
+		field("waits for", p->waits);
 	show_times(p);
 	show_verifier(p);
 	show_fields(p);

@@ -280,6 +280,7 @@ feed_process(struct wire *w)
 	wire_put_str(w, "/bin/web");
 	wire_put_str(w, "");
 	wire_put_str(w, "");
+	wire_put_str(w, "");
 	wire_put_u8(w, 0);
 	say_manager(IMSG_FEED_PROC, 0, w->data, w->len);
 }

@@ -338,6 +338,10 @@ put_process(const struct replica_process *p)
 		json_text(&out, replica.user);
 	else
 		json_string(&out, p->user, p->user_len);
+	if (p->waits_len > 0) {
+		json_key(&out, "waiting_for");
+		json_string(&out, p->waits, p->waits_len);
+	}
 	json_key(&out, "streams");
 	json_open(&out, '[');
 	if (p->streams >= 1)

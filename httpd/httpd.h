@@ -61,6 +61,8 @@ struct replica_process {
 	size_t cwd_len;
 	const char *user;
 	size_t user_len;
+	const char *waits; /* the job that it waits for */
+	size_t waits_len;
 	uint8_t has_verifier;
 	const char *kind;
 	size_t kind_len;

@@ -17,6 +17,7 @@
  */
 
 #define MAX_STRINGS 4096
+#define MORE_WORDS 3 /* directory, user, what it waits for */
 #define USUAL 65536 /* bytes of a process */
 #define BEHIND_MS 50 /* so long the manager may be between two workers */
 
@@ -89,6 +90,7 @@ decode(struct replica_process *p, const struct item *item)
 		(void)words_next(&r, &p->cwd_len);
 	p->cwd = words_next(&r, &p->cwd_len);
 	p->user = words_next(&r, &p->user_len);
+	p->waits = words_next(&r, &p->waits_len);
 	return wire_end(&r);
 }
 
@@ -111,7 +113,7 @@ repack(struct wire *to, struct replica_process *p, const uint8_t *bytes,
 	wire_read(&r, bytes, len);
 	decode_head(p, &r);
 	strings = r;
-	for (i = 0; i < p->nwords + 2; i++)
+	for (i = 0; i < p->nwords + MORE_WORDS; i++)
 		(void)wire_get_view(&r, MAX_BLOB_SIZE, &n);
 	verifier = r.next;
 	decode_verifier(p, &r);
@@ -120,7 +122,7 @@ repack(struct wire *to, struct replica_process *p, const uint8_t *bytes,
 	wire_put_raw(to, bytes, (size_t)(strings.next - bytes));
 	wire_put_raw(to, verifier, (size_t)(r.next - verifier));
 	*words = to->len;
-	for (i = 0; i < p->nwords + 2; i++) {
+	for (i = 0; i < p->nwords + MORE_WORDS; i++) {
 		s = wire_get_view(&strings, MAX_BLOB_SIZE, &n);
 		words_put(to, s, n);
 	}

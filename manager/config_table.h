@@ -332,6 +332,7 @@ void environment_minimal(
 struct verify_config *verify_add(
     struct loader *, struct job_config *, const struct doc_node *);
 /* 0, or -1 when reported: no http or https URL that could be asked. */
+int verify_is_kind(const char *); /* a key of `verify`, as "tcp" */
 int verify_check_url(struct loader *, const struct doc_node *, const char *url);
 /* No blanks, no control characters, not too long. */
 int verify_is_url_text(const char *);

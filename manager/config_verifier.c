@@ -108,10 +108,17 @@ custom(struct loader *l, struct verify_config *v, const char *name,
 			break;
 	dot = strrchr(type->text, '.');
 	if (i == l->modules.count || dot == NULL) {
-		config_error(l, type,
-		    "Missing verifier %s used in process %s (modules lists "
-		    "none of this name)",
-		    doc_show(type->text, shown, sizeof(shown)), name);
+		(void)doc_show(type->text, shown, sizeof(shown));
+		if (verify_is_kind(type->text))
+			config_error(l, type,
+			    "Missing verifier %s used in process %s (did you "
+			    "mean \"verify: {%s: ...}\"?)",
+			    shown, name, shown);
+		else
+			config_error(l, type,
+			    "Missing verifier %s used in process %s (modules "
+			    "lists none of this name)",
+			    shown, name);
 		return;
 	}
 	if (type->size > MAX_CLASS) {

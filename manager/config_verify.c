@@ -316,6 +316,17 @@ set_verify_kind(struct loader *l, const struct key *k, void *target,
 		kind_command(l, v, n);
 }
 
+int
+verify_is_kind(const char *name)
+{
+	const struct key *k;
+
+	for (k = group_verify.keys; k->name != NULL; k++)
+		if (k->set == set_verify_kind && strcmp(k->name, name) == 0)
+			return 1;
+	return 0;
+}
+
 /* `path` belongs to `http+unix`, which has no URL that could hold one. */
 void
 set_verify_path(struct loader *l, const struct key *k, void *target,

@@ -81,6 +81,7 @@ put_process(struct wire *w, const struct process *p)
 {
 	const struct job_config *c;
 	const struct verdict *d;
+	const struct job *other;
 	size_t i;
 
 	c = p->job->config;
@@ -107,6 +108,8 @@ put_process(struct wire *w, const struct process *p)
 	/* "" stands for musterd's own, see FEED_CONFIG. */
 	wire_put_str(w, c->working_directory);
 	wire_put_str(w, c->user);
+	other = launch_waits(p);
+	wire_put_str(w, other == NULL ? "" : other->name);
 	d = p->verdict;
 	wire_put_u8(w, d != NULL);
 	if (d == NULL)

@@ -53,6 +53,8 @@ want_jobs(void)
 		if (mgr.jobs[i].config->autostart && !mgr.jobs[i].hidden)
 			want_job(&mgr.jobs[i]);
 	runner_job = mgr.runner;
+	for (i = 0; i < mgr.njobs; i++)
+		mgr.jobs[i].waits = 0; /* they have other numbers now */
 	/* The others wait for nothing. */
 	for (i = 0; i < mgr.njobs; i++) {
 		job = &mgr.jobs[i];
@@ -127,6 +129,32 @@ launch_job(struct job *job)
 	process_spawn_group(0);
 }
 
+/* Tells for which other one a job waits: what its processes show changes. */
+static void
+job_waits(struct job *job, const struct job *other)
+{
+	uint32_t number = (uint32_t)(other - mgr.jobs) + 1;
+	unsigned int i;
+
+	if (job->waits == number)
+		return;
+	job->waits = number;
+	for (i = 0; i < job->nprocesses; i++)
+		process_touch(job->processes[i]);
+	mgr.dirty_status = 1;
+}
+
+const struct job *
+launch_waits(const struct process *p)
+{
+	const struct job *job = p->job;
+
+	return p->state == STATE_WAITING && !job->launched && job->waits > 0 &&
+		job->waits <= mgr.njobs ?
+	    &mgr.jobs[job->waits - 1] :
+	    NULL;
+}
+
 static int
 job_up(const struct job *job)
 {
@@ -150,6 +178,19 @@ job_starting(const struct job *job)
 
 /* ---- file order ----------------------------------------------------- */
 
+/* Of those behind it the next one says so; there may be thousands. */
+static void
+next_waits(const struct job *job)
+{
+	size_t i;
+
+	for (i = (size_t)(job - mgr.jobs) + 1; i < mgr.njobs; i++)
+		if (mgr.jobs[i].wanted) {
+			job_waits(&mgr.jobs[i], job);
+			return;
+		}
+}
+
 static int
 launch_in_order(void)
 {
@@ -166,8 +207,10 @@ launch_in_order(void)
 		if (!job->launched)
 			launch_job(job);
 		if (job->config->nverifiers > 0 &&
-		    (!job_up(job) || job_starting(job)))
+		    (!job_up(job) || job_starting(job))) {
+			next_waits(job);
 			return 0;
+		}
 		if (job->config->nverifiers > 0)
 			group++;
 		next_job++;
@@ -232,10 +275,13 @@ job_may_start(struct job *job)
 	c = job->config;
 	for (i = 0; i < c->nafter; i++) {
 		state = after_state(&c->after[i], &dead);
-		if (state == 0)
+		if (state == 0) {
+			job_waits(job, &mgr.jobs[c->after[i].index]);
 			return 0;
+		}
 		if (state == 1)
 			continue;
+		job_waits(job, dead->job);
 		process_end_text(dead, end, sizeof(end));
 		(void)snprintf(text, sizeof(text),
 		    "RuntimeError: %s %s, and %s waits for its success",
@@ -466,9 +512,15 @@ process_ready(const struct process *p)
 static const char *
 missing_reason(const struct process *p, char *buf, size_t size)
 {
+	const struct job *other;
 	const char *name;
 	int code;
 
+	other = launch_waits(p);
+	if (other != NULL) {
+		(void)snprintf(buf, size, "for %s", other->config->name);
+		return buf;
+	}
 	if ((p->state != STATE_EXITED && p->state != STATE_FAILED &&
 		p->state != STATE_BACKOFF) ||
 	    !p->ended || (!p->verified && verify_reason(p)[0] != '\0'))
@@ -488,7 +540,7 @@ const char *
 launch_missing(char *buf, size_t size)
 {
 	const char *reason;
-	char text[64];
+	char text[128];
 	const struct process *p;
 	size_t n;
 	uint32_t i;
@@ -505,7 +557,10 @@ launch_missing(char *buf, size_t size)
 		reason = missing_reason(p, text, sizeof(text));
 		n += (size_t)snprintf(buf + n, size - n, "%s%s: %s%s%.100s",
 		    n == 0 ? "" : "\n", p->job->name,
-		    process_state_name(p->state), reason[0] == '\0' ? "" : ": ",
+		    process_state_name(p->state),
+		    reason[0] == '\0'             ? "" :
+			p->state == STATE_WAITING ? " " :
+						    ": ",
 		    reason);
 	}
 	return missing ? buf : NULL;

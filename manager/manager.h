@@ -68,6 +68,7 @@ struct job {
 	unsigned int nprocesses;
 	unsigned int nverified; /* processes that were verified once */
 	int launched; /* its processes were asked to start */
+	uint32_t waits; /* for this one, as launch_waits() tells; 0 none */
 	int stuck; /* cannot start as things are: this was told */
 	int wanted; /* autostart, or something that starts needs it */
 	int hidden; /* the command of -x: no job of the API */
@@ -255,6 +256,9 @@ void launch_barrier_done(uint32_t id);
 void launch_flushed(void);
 /* NULL if all jobs reached their state, else a text of what is missing. */
 const char *launch_missing(char *buf, size_t size);
+/* The job for which this process waits before it is started at all, or NULL:
+ * none, or its turn is not near yet. */
+const struct job *launch_waits(const struct process *);
 
 /* ---- shutdown.c ----------------------------------------------------- */
 

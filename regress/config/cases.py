@@ -497,6 +497,9 @@ REJECTED = {
                 "Missing verifier type for verifier of process a."),
     "an unknown type": (doc(verifier={"type": "m.V"}),
                         "Missing verifier m.V used in process a"),
+    "a kind of verify": (doc(verifier={"type": "tcp"}),
+                         "Missing verifier tcp used in process a (did you "
+                         'mean "verify: {tcp: ...}"?)'),
     "HttpOkVerifier without a url": (http_ok(timeout=1), "has no url"),
     "HttpOkVerifier, url": (http_ok(url="localhost"), "want a URL with http"),
     "HttpOkVerifier, interval": (http_ok(url="http://a", interval=0),

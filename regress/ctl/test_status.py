@@ -23,6 +23,8 @@ def test_table(ctl, fake):
                 verifier=verifier("http 503", attempts=3)),
         process(3, "job", "backoff", restarts=17, exit=exited(1)),
         process(4, "plain"),
+        process(5, "app", "waiting", waiting_for="default.web"),
+        process(6, "end", "waiting"),
     ]
     r = ctl("status")
     assert rows(r.stdout) == [
@@ -31,6 +33,8 @@ def test_table(ctl, fake):
         ["web", "starting", "802", "3s", "2", "waiting: http 503, try 3"],
         ["job", "backoff", "-", "-", rows(r.stdout)[3][4], "exit 1"],
         ["plain", "running", "804", "3s", "0", "-"],
+        ["app", "waiting", "-", "-", "0", "waits for web"],
+        ["end", "waiting", "-", "-", "0", "waits for its turn"],
     ]
     assert re.fullmatch(r"17 \(.* ago\)", rows(r.stdout)[3][4])
     assert r.stderr == ""

@@ -687,7 +687,7 @@ def test_ready_waits(musterd, over):
     detail = harness.wait_for("an attempt", lambda: re.fullmatch(
         r"default\.a: starting: .*/go: No such file or directory\n(.*)",
         m.get("/v1/ready").json()["detail"]))
-    assert detail[1] == "default.b: waiting"
+    assert detail[1] == "default.b: waiting for a"
     answers = []
     threads = [threading.Thread(target=lambda: answers.append(
         m.get("/v1/ready?wait=20", over=over, timeout=30)))

@@ -544,6 +544,55 @@ def test_after_verified(musterd):
     assert {"late", "free"} <= set(lines(m))
 
 
+def waits(m):
+    """What each tells for which it waits."""
+    return {name.removeprefix("default."): p.get("waiting_for")
+            for name, p in m.all().items()}
+
+
+def test_after_tells_for_which(musterd):
+    """The first that is missing of those that it names."""
+    def up(n):
+        return sh(f"until test -f {n}; do sleep 0.02; done; touch {n}.up; "
+                  "exec sleep 4000", verify={"file": f"{n}.up"})
+    m = musterd({**KEEP, "processes": {
+        "web": job("sleep", "4000", after=["db", "cache"]),
+        "behind": job("sleep", "4000", after={"web": "started"}),
+        "cache": up("c"), "db": up("d")}})
+    none = {"db": None, "cache": None}
+    m.wait_state("db", "starting")
+    harness.wait_for("it", lambda: waits(m) == {
+        "web": "default.db", "behind": "default.web", **none})
+    r = m.get("/v1/ready")
+    assert r.status == 503
+    assert {"default.web: waiting for db", "default.behind: waiting for web"} \
+        < set(r.json()["detail"].splitlines())
+    (m.dir / "d").touch()
+    harness.wait_for("the next", lambda: waits(m)["web"] == "default.cache")
+    # A manager that comes back finds it again.
+    harness.kill(m.component("muster-manager")[0])
+    harness.wait_for("the same", lambda: waits(m) == {
+        "web": "default.cache", "behind": "default.web", **none})
+    (m.dir / "c").touch()
+    m.wait_status()
+    assert set(waits(m).values()) == {None}
+
+
+def test_order_tells_for_which(musterd):
+    """The next one; those behind it will be told when it is their turn."""
+    m = musterd({**KEEP, "processes": {
+        "off": job("sleep", "4000", autostart=False),
+        "first": sh("exec sleep 4000", verify={"file": "go"}),
+        "not": job("sleep", "4000", autostart=False),
+        "next": job("sleep", "4000"), "last": job("sleep", "4000")}})
+    m.wait_state("first", "starting")
+    harness.wait_for("it", lambda: waits(m)["next"] == "default.first")
+    assert {n for n, other in waits(m).items() if other} == {"next"}
+    (m.dir / "go").touch()
+    m.wait_status()
+    assert set(waits(m).values()) == {None}
+
+
 def test_after_started_and_exited(musterd):
     m = musterd({"processes": {
         "job": sh("sleep 0.3; touch done"),
