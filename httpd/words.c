@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/hash.h"
 #include "words.h"
 
 #define SHORT 15 /* bytes: a reference to a text takes nearly as much */
@@ -22,18 +23,6 @@ struct reference {
 static struct text **buckets;
 static size_t nbuckets; /* a power of two, or 0 */
 static size_t ntexts;
-
-/* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/). */
-static uint32_t
-hash(const char *s, size_t len)
-{
-	uint32_t h = 2166136261U;
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		h = (h ^ (unsigned char)s[i]) * 16777619U;
-	return h;
-}
 
 /* Twice the buckets when they are full.  Without memory: as they are. */
 static void
@@ -67,7 +56,7 @@ text_get(const char *s, size_t len)
 	struct text *t;
 	uint32_t h;
 
-	h = hash(s, len);
+	h = hash_fold(hash_more(HASH_START, s, len));
 	for (t = nbuckets == 0 ? NULL : buckets[h & (nbuckets - 1)]; t != NULL;
 	     t = t->next)
 		if (t->hash == h && t->len == len &&

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/hash.h"
 #include "config_table.h"
 
 /*
@@ -61,17 +62,6 @@ config_alloc(struct config *c, size_t len)
 	return arena_take(c, len);
 }
 
-/* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/). */
-static size_t
-hash(const char *s)
-{
-	uint64_t h = 14695981039346656037U;
-
-	for (; *s != '\0'; s++)
-		h = (h ^ (unsigned char)*s) * 1099511628211U;
-	return (size_t)(h ^ h >> 32);
-}
-
 /*
  * Jobs have much in common: programs, directories, users.  Where two strings
  * fall together the later one is remembered: a thousand different ones may
@@ -81,12 +71,14 @@ const char *
 config_strdup(struct config *c, const char *s)
 {
 	const char **recent = NULL;
+	uint64_t h;
 	size_t len;
 	char *copy;
 
 	len = strlen(s) + 1;
 	if (c->recent != NULL) {
-		recent = &c->recent[hash(s) % RECENT];
+		h = hash_more(HASH_START, s, len);
+		recent = &c->recent[hash_fold(h) % RECENT];
 		if (*recent != NULL && strcmp(*recent, s) == 0) {
 			c->bytes += len; /* the parent will have it twice */
 			return *recent;

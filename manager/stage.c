@@ -5,6 +5,7 @@
 
 #include <bsd/string.h>
 
+#include "../common/hash.h"
 #include "../common/log.h"
 #include "../common/snapshot.h"
 #include "../common/spec.h"
@@ -328,19 +329,6 @@ put_spec(struct wire *w, const struct job_config *c, int foreground)
 	wire_put_u32(w, 0);
 }
 
-/* FNV-1a, 64 bits; never 0. */
-static uint64_t
-hash_bytes(const struct wire *w)
-{
-	uint64_t h;
-	size_t i;
-
-	h = UINT64_C(0xcbf29ce484222325);
-	for (i = 0; i < w->len; i++)
-		h = (h ^ w->data[i]) * UINT64_C(0x100000001b3);
-	return h == 0 ? 1 : h;
-}
-
 /* What the process is, apart from the numbers of entries: a process whose
  * hash is the same in a new configuration is left alone. */
 static void
@@ -358,7 +346,9 @@ hash_spec(struct job_config *c)
 	wire_put_u8(&w, (uint8_t)c->out.append);
 	wire_put_str(&w, c->err.path);
 	wire_put_u8(&w, (uint8_t)c->err.append);
-	c->hash = hash_bytes(&w);
+	c->hash = hash_more(HASH_START, w.data, w.len);
+	if (c->hash == 0)
+		c->hash = 1; /* there is one */
 	wire_free(&w);
 }
 

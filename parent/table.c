@@ -5,6 +5,7 @@
 
 #include <bsd/stdlib.h>
 
+#include "../common/hash.h"
 #include "parent.h"
 
 /*
@@ -299,12 +300,9 @@ paths_new(const struct table *t)
 static uint32_t *
 path_chain(struct paths *p, const char *path)
 {
-	uint32_t hash;
+	uint64_t h = hash_more(HASH_START ^ p->seed, path, strlen(path));
 
-	hash = p->seed;
-	for (; *path != '\0'; path++)
-		hash = (hash ^ (uint8_t)*path) * 16777619U; /* FNV-1a */
-	return &p->heads[(hash ^ hash >> 16) % PATH_CHAINS];
+	return &p->heads[hash_fold(h) % PATH_CHAINS];
 }
 
 /* Entries with one path share a sink; of several users, each has its own. */

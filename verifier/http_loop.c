@@ -12,6 +12,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "../common/hash.h"
 #include "../common/log.h"
 #include "http_loop.h"
 #include "verifier.h"
@@ -352,15 +353,12 @@ http_loop_init(
 	keep_connections(0);
 }
 
-/* FNV-1a */
 static int
 choose_shard(const char *host, uint16_t port)
 {
-	uint32_t hash = 2166136261U ^ port;
+	uint64_t h = hash_more(HASH_START ^ port, host, strlen(host));
 
-	for (; *host != '\0'; host++)
-		hash = (hash ^ (unsigned char)*host) * 16777619U;
-	return (int)((hash ^ hash >> 16) % nshards);
+	return (int)(hash_fold(h) % nshards);
 }
 
 void
