@@ -51,7 +51,8 @@ enum imsg_type {
 
 	/* child → parent, parent → manager: u8 level, str program, str text.
 	 * A line for the log; the parent forwards to the manager, or writes
-	 * to standard error while there is none. */
+	 * to standard error while there is none.  With `id` from the parent:
+	 * LOG_TAKEN answers. */
 	IMSG_LOG,
 	/* parent → child, fd: u8 role of the peer, u32 instance (of a
 	 * manager: 1 if it comes from a reload: what the last one was asked
@@ -219,6 +220,10 @@ enum imsg_type {
 	/* manager → parent: str of a line as syslog(3) writes it, which the
 	 * guard sends to the system's log. */
 	IMSG_SYSLOG,
+	/* manager → parent: empty, with `id` of a LOG.  That line and all
+	 * before it have been passed on, those after it are told again to the
+	 * next manager. */
+	IMSG_LOG_TAKEN,
 
 	/* ---- output: parent → relay ----------------------------------- */
 

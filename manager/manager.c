@@ -714,7 +714,7 @@ got_signal(struct wire_reader *r)
 /* ---- the parent's messages ------------------------------------------ */
 
 static int
-got_log(struct wire_reader *r)
+got_log(uint32_t id, struct wire_reader *r)
 {
 	/* A sane program has escaped it: then nothing changes. */
 	const int how = VIS_CSTYLE | VIS_OCTAL | VIS_NL | VIS_NOSLASH;
@@ -731,6 +731,7 @@ got_log(struct wire_reader *r)
 	(void)strvis(clean, text, how);
 	if (mgr.snapshot != NULL)
 		console_log(level, program, clean);
+	(void)channel_send(mgr.parent, IMSG_LOG_TAKEN, id, -1, NULL, 0);
 	return 0;
 }
 
@@ -816,7 +817,7 @@ dispatch_payload(struct imsg *imsg)
 	case IMSG_SIGNALLED:
 		return got_signal(&r);
 	case IMSG_LOG:
-		return got_log(&r);
+		return got_log(imsg_get_id(imsg), &r);
 	case IMSG_RELOAD_DONE:
 		return got_reload_done(&r);
 	default:

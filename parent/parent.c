@@ -97,6 +97,7 @@ void
 parent_end(int code)
 {
 	log_init("parent", log_get_level(), NULL);
+	lines_end();
 	/* They die while we do; the guard inherits and reaps them. */
 	children_kill();
 	if (parent.table != NULL)
@@ -171,9 +172,8 @@ log_to_manager(enum log_level level, const char *text)
 	wire_put_u8(&w, (uint8_t)level);
 	wire_put_str(&w, "parent");
 	wire_put_str(&w, text);
-	if (parent.manager->channel != NULL)
-		(void)channel_send_wire(
-		    parent.manager->channel, IMSG_LOG, 0, -1, &w);
+	if (wire_check(&w) == 0)
+		lines_send(w.data, w.len);
 	wire_free(&w);
 }
 
@@ -196,6 +196,7 @@ parent_world(void)
 		return; /* lost meanwhile */
 	parent.manager->phase = MANAGER_READY;
 	log_init("parent", log_get_level(), log_to_manager);
+	lines_again();
 	spawn_forget_groups();
 	signal_manager_ready();
 }
@@ -228,16 +229,10 @@ got_log(struct child *c, struct wire_reader *r)
 		log_init("parent", log_get_level(), NULL);
 	else if (parent.manager->phase == MANAGER_READY &&
 	    parent.manager->channel != NULL) {
-		(void)channel_send(parent.manager->channel, IMSG_LOG, 0, -1,
-		    all.next, all.left);
+		lines_send(all.next, all.left);
 		return 0;
 	}
-	if (level == LOG_LEVEL_ERROR)
-		log_errorx("%s: %s", program, text);
-	else if (level == LOG_LEVEL_WARNING)
-		log_warnx("%s: %s", program, text);
-	else
-		log_info("%s: %s", program, text);
+	lines_write(level, program, text);
 	return 0;
 }
 
@@ -339,6 +334,8 @@ manager_asks(uint32_t type, uint32_t id, struct wire_reader *r)
 	case IMSG_CONSOLE_FLUSH:
 	case IMSG_LOGFILE_WRITE:
 		return stream_forward(type, id, r->next, r->left);
+	case IMSG_LOG_TAKEN:
+		return lines_taken(id, r);
 	case IMSG_DAEMON_READY:
 		if (got_code(r, &code) == -1)
 			return -1;

@@ -357,6 +357,19 @@ void late_forget(struct child *);
 /* The manager was told of an exit. */
 void late_exit(void);
 
+/* ---- lines.c: of the log, on their way through the manager ------------- */
+
+/* The payload of an IMSG_LOG; it is kept until the manager has passed it on. */
+void lines_send(const void *payload, size_t len);
+/* LOG_TAKEN: all up to this one.  0 or -1. */
+int lines_taken(uint32_t number, struct wire_reader *);
+/* To a manager that has come in place of another. */
+void lines_again(void);
+/* Those that nobody has passed on, at the end. */
+void lines_end(void);
+/* Writes it without a manager. */
+void lines_write(uint8_t level, const char *program, const char *text);
+
 /* ---- snapshot.c -------------------------------------------------------- */
 
 /* Opens a configuration file: regular, not too large, trusted.  -1: errno */

@@ -665,3 +665,23 @@ def test_who_is_told(start):
     m.wait_status()
     kill(m, "relay")
     m.wait_text(r"^\[WARNING\] .*muster-relay 0 was ended by signal 9$")
+
+
+def test_who_is_told_by_the_next_manager(start):
+    """A line that was on its way to a manager which was killed is not lost."""
+    m = start({**KEEP, "processes": {"a": SLEEP}})
+    m.wait_status()
+
+    def told():
+        return len(re.findall(r"muster-relay 0 was ended by signal 9$",
+                              m.stdout_text() + m.stderr_text(), re.M))
+    for n in range(1, 6):
+        # The parent hears of the relay first, and tells this manager.
+        pids = [min(harness.wait_for(name, lambda name=name: own(m, name)))
+                for name in ("relay", "manager")]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        harness.wait_for("the line", lambda n=n: told() == n)
+        m.wait_status()
+    assert m.stop() == 0
+    assert told() == 5
