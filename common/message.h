@@ -431,6 +431,7 @@ enum slot_state {
 	SLOT_RUNNING = 2,
 	SLOT_EXITED = 3, /* not yet acknowledged, or leftovers */
 	SLOT_IDLE = 4, /* acknowledged: the id is kept */
+	SLOT_LEFT = 5, /* told of EXITED: acknowledged, but leftovers */
 };
 
 /* Where a spawn failed. */

@@ -73,9 +73,15 @@ put_process(struct wire *w, const struct process *p)
 	wire_put_u64(w, p->ended_at);
 	wire_put_i64(w, p->started_wall);
 	wire_put_i64(w, p->ended_wall);
-	wire_put_str(w, mgr.named ? p->job->config->name : "");
+	wire_put_str(w,
+	    !mgr.named         ? "" :
+		p->job->hidden ? BLOB_HIDDEN :
+				 p->job->config->name);
 	wire_put_u32(w, p->instance);
-	wire_put_u64(w, mgr.named ? p->job->config->hash : 0);
+	wire_put_u64(w,
+	    !mgr.named || p->job->hidden ? 0 :
+		p->job->retired          ? BLOB_RETIRED :
+					   p->job->config->hash);
 	put_verdict(w, p->verdict);
 }
 
@@ -84,8 +90,9 @@ blob_process(struct process *p)
 {
 	struct wire w;
 
-	/* That all go down is in the global blob. */
-	if (shutting_down() || p->job->hidden)
+	/* That all go down is in the global blob; the command of -x has its
+	 * number, unless that follows from names. */
+	if (shutting_down() || (p->job->hidden && !mgr.named))
 		return;
 	if (is_default(p) || p->forgotten) {
 		if (p->stored)
@@ -98,6 +105,20 @@ blob_process(struct process *p)
 	put_process(&w, p);
 	send_blob(BLOB_PROCESS | p->id, &w);
 	wire_free(&w);
+}
+
+void
+blob_forget(uint32_t process)
+{
+	send_blob(BLOB_PROCESS | process, NULL);
+}
+
+void
+blob_commit(struct process *p)
+{
+	if (!p->committed)
+		blob_process(p);
+	p->committed = 1;
 }
 
 void

@@ -350,7 +350,7 @@ feed_flush(void)
 	while ((p = STAILQ_FIRST(&mgr.dirty)) != NULL) {
 		STAILQ_REMOVE_HEAD(&mgr.dirty, dirty_entry);
 		p->dirty = 0;
-		blob_process(p);
+		blob_commit(p);
 		if (p->forgotten)
 			forget(p, &w);
 		if (p->job->hidden || p->forgotten)

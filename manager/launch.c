@@ -42,6 +42,21 @@ want_job(struct job *job)
 		want_job(&mgr.jobs[c->after[i].index]);
 }
 
+/* One that was not wanted and has never run may be wanted now. */
+static void
+want_process(struct job *job, struct process *p)
+{
+	if (job->hidden)
+		return;
+	if (!job->wanted && p->state == STATE_WAITING)
+		process_event(p, EVENT_STOP);
+	else if (job->wanted && p->state == STATE_STOPPED &&
+	    p->generation == 0 && !shutting_down()) {
+		process_start_anew(p);
+		job->launched = 0;
+	}
+}
+
 static void
 want_jobs(void)
 {
@@ -59,9 +74,7 @@ want_jobs(void)
 	for (i = 0; i < mgr.njobs; i++) {
 		job = &mgr.jobs[i];
 		for (j = 0; j < job->nprocesses; j++)
-			if (!job->wanted && !job->hidden &&
-			    job->processes[j]->state == STATE_WAITING)
-				process_event(job->processes[j], EVENT_STOP);
+			want_process(job, job->processes[j]);
 	}
 }
 
@@ -122,7 +135,8 @@ launch_job(struct job *job)
 	unsigned int i;
 
 	job->launched = 1;
-	process_spawn_group(mgr.config->graph ? 0 : group);
+	/* What a reload adds is started whether others of it fail or not. */
+	process_spawn_group(mgr.config->graph || mgr.reloading ? 0 : group);
 	for (i = 0; i < job->nprocesses; i++)
 		if (job->processes[i]->state == STATE_WAITING)
 			process_event(job->processes[i], EVENT_START);
@@ -238,6 +252,8 @@ after_process(const struct process *p, enum after_condition condition)
 	}
 	if ((p->state != STATE_EXITED && p->state != STATE_FAILED) || !p->ended)
 		return 0;
+	if (p->stage != STAGE_NONE)
+		return -1;
 	return process_success(p) == 0 ? 1 : -1;
 }
 

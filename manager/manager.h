@@ -103,6 +103,7 @@ struct process {
 	uint8_t short_stop; /* pymanager's restart: 5 s */
 	uint8_t dirty; /* to be fed and stored */
 	uint8_t stored; /* the parent holds a blob of it */
+	uint8_t committed; /* and nothing has changed since */
 	uint8_t forgotten; /* of a retired job, and down */
 	uint16_t backoff; /* deaths since it was last stable */
 	uint16_t retries; /* of the start-limit */
@@ -199,6 +200,9 @@ void process_timer_stop(struct process *);
 void process_adopt_live(struct process *);
 void process_adopt_ended(struct process *);
 void process_adopt_lost(struct process *);
+void process_adopt_left(struct process *);
+/* Of a changed job, and down: it waits for its start as if it were new. */
+void process_start_anew(struct process *);
 /* Number of the spawn group of launches in file order. */
 void process_spawn_group(uint32_t group);
 
@@ -361,7 +365,15 @@ struct blob {
 	struct verdict *verdict; /* NULL: none; owned */
 };
 
+/* What the job of a process is called there, as no job can be: the command
+ * of -x; and what stands in place of a hash when it left the configuration. */
+#define BLOB_HIDDEN "*"
+#define BLOB_RETIRED UINT64_MAX
+
 void blob_process(struct process *);
+/* The same, if anything has changed: before what is done is told. */
+void blob_commit(struct process *);
+void blob_forget(uint32_t process); /* one that nobody has */
 void blob_global(void);
 /* Before a reload: from now on each process has a blob with its name. */
 void blob_name_all(void);

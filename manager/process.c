@@ -47,6 +47,7 @@ process_spawn_group(uint32_t group)
 void
 process_touch(struct process *p)
 {
+	p->committed = 0;
 	if (!p->dirty) {
 		p->dirty = 1;
 		STAILQ_INSERT_TAIL(&mgr.dirty, p, dirty_entry);
@@ -191,6 +192,7 @@ spawn(struct process *p)
 	p->stage = STAGE_NONE;
 	p->error = 0;
 	set_state(p, STATE_STARTING);
+	blob_commit(p);
 	send_spawn(p);
 }
 
@@ -199,6 +201,7 @@ static void
 spawn_afresh(struct process *p)
 {
 	restart_forget(p);
+	verify_cancel(p);
 	spawn(p);
 }
 
@@ -280,6 +283,16 @@ spawn_failed(struct process *p)
 }
 
 static void
+stop_at_rest(struct process *p)
+{
+	process_timer_stop(p);
+	verify_cancel(p);
+	p->want = WANT_DOWN;
+	p->forgotten = (uint8_t)p->job->retired;
+	set_state(p, STATE_STOPPED);
+}
+
+static void
 spawn_failed_stopping(struct process *p)
 {
 	int again;
@@ -287,9 +300,12 @@ spawn_failed_stopping(struct process *p)
 	again = p->again;
 	p->spawning = 0;
 	p->live = 0;
-	set_state(p, STATE_STOPPED);
-	if (again)
+	if (again) {
 		spawn(p);
+		return;
+	}
+	stop_at_rest(p);
+	request_process_settled(p, -1, "Process is in shutdown.");
 }
 
 /* ---- verification --------------------------------------------------- */
@@ -334,33 +350,15 @@ verify_failed(struct process *p)
 
 /* ---- the end -------------------------------------------------------- */
 
+/* The parent knows what is to become of it before it hears of a signal. */
 static void
-stop(struct process *p)
+begin_to_stop(struct process *p)
 {
-	p->want = WANT_DOWN;
-	p->again = 0;
 	verify_cancel(p);
 	set_state(p, STATE_STOPPING);
+	blob_commit(p);
 	if (p->live)
 		stop_begin(p);
-}
-
-static void
-stop_at_rest(struct process *p)
-{
-	process_timer_stop(p);
-	verify_cancel(p);
-	p->want = WANT_DOWN;
-	p->forgotten = (uint8_t)p->job->retired;
-	set_state(p, STATE_STOPPED);
-}
-
-static void
-stay_down(struct process *p)
-{
-	p->want = WANT_DOWN;
-	if (p->job->retired)
-		stop_at_rest(p);
 }
 
 static void
@@ -368,14 +366,7 @@ stop_again(struct process *p)
 {
 	p->want = WANT_DOWN;
 	p->again = 0;
-}
-
-static void
-restart(struct process *p)
-{
-	stop(p);
-	p->want = WANT_UP;
-	p->again = 1;
+	process_touch(p);
 }
 
 static void
@@ -383,6 +374,30 @@ come_back(struct process *p)
 {
 	p->want = WANT_UP;
 	p->again = 1;
+	process_touch(p);
+}
+
+static void
+stop(struct process *p)
+{
+	stop_again(p);
+	begin_to_stop(p);
+}
+
+static void
+restart(struct process *p)
+{
+	come_back(p);
+	begin_to_stop(p);
+}
+
+static void
+stay_down(struct process *p)
+{
+	p->want = WANT_DOWN;
+	process_touch(p);
+	if (p->job->retired)
+		stop_at_rest(p);
 }
 
 static int
@@ -553,6 +568,31 @@ process_adopt_live(struct process *p)
 	}
 	p->state = STATE_STARTING;
 	verify_begin(p);
+}
+
+/* Its end was told; some that it has left have not gone yet. */
+void
+process_adopt_left(struct process *p)
+{
+	p->live = 0;
+	p->ended = 1;
+	p->pid = 0;
+	p->leftover = 1;
+	p->settling = 1;
+	p->state = STATE_STOPPING;
+	stop_leftover(p, 0);
+}
+
+/* Another configuration may well mend what was wrong. */
+void
+process_start_anew(struct process *p)
+{
+	restart_forget(p);
+	process_timer_stop(p);
+	verify_cancel(p);
+	p->want = WANT_UP;
+	p->again = 0;
+	set_state(p, STATE_WAITING);
 }
 
 void

@@ -60,6 +60,8 @@ shutdown_begin(int code)
 	mgr.phase = PHASE_SHUTDOWN;
 	feed_status_changed();
 	blob_global();
+	/* Whoever has asked is not answered before that is known. */
+	(void)channel_flush(mgr.parent);
 	progress_end();
 	notify_stopping();
 	for (i = 0; i < mgr.nprocesses; i++) {
@@ -97,8 +99,6 @@ shutdown_again(void)
 	for (i = 0; i < mgr.nprocesses; i++) {
 		p = mgr.processes[i];
 		process_event(p, EVENT_STOP);
-		if (p->state == STATE_STOPPING && p->live)
-			stop_begin(p);
 	}
 	notify_slow();
 	manager_later();

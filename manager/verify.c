@@ -440,7 +440,13 @@ verify_begin(struct process *p)
 	struct verification *v;
 
 	if (p->verification != NULL) {
-		/* A restart within its time: the deadline stands. */
+		/* A restart within its time: the deadline stands, but what
+		 * the one before has passed says nothing of this one. */
+		if (p->verification->index > 0) {
+			stop_activity(p->verification);
+			(void)event_del(&p->verification->pause);
+			p->verification->index = 0;
+		}
 		attempt(p->verification);
 		return;
 	}

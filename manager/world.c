@@ -1,3 +1,5 @@
+#include <sys/wait.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +32,7 @@ struct record {
 	uint64_t started;
 	uint64_t ended;
 	int has_blob;
+	int lost; /* it is nobody's any more */
 	struct blob blob;
 };
 RB_HEAD(record_tree, record);
@@ -74,14 +77,12 @@ forget_probe(uint32_t id, uint32_t generation, uint8_t state)
 {
 	struct wire w;
 
-	if (state == SLOT_EXITED)
-		manager_ack(id, generation);
 	wire_init(&w);
 	wire_put_u32(&w, id);
 	if (state == SLOT_RUNNING || state == SLOT_SPAWNING) {
 		wire_put_u32(&w, generation);
 		(void)manager_send(IMSG_PROC_KILL, 0, &w);
-	} else if (state == SLOT_IDLE)
+	} else /* with what is left of it */
 		(void)manager_send(IMSG_PROC_FORGET, 0, &w);
 	wire_free(&w);
 }
@@ -167,6 +168,10 @@ owner(const struct record *r)
 
 	if (!r->has_blob || r->blob.job[0] == '\0')
 		return process_find(r->id);
+	if (strcmp(r->blob.job, BLOB_HIDDEN) == 0)
+		return mgr.runner == NULL || r->blob.instance != 0 ?
+		    NULL :
+		    mgr.runner->processes[0];
 	for (i = 0; i < mgr.njobs; i++) {
 		job = &mgr.jobs[i];
 		if (strcmp(job->config->name, r->blob.job) != 0 || job->hidden)
@@ -205,6 +210,7 @@ renumber(void)
 		if (r->id > highest)
 			highest = r->id;
 		if (p == NULL || p->id != 0) {
+			r->lost = !r->seen;
 			if (!r->seen)
 				continue; /* there is nothing to look after */
 			p = jobs_retired(
@@ -251,13 +257,20 @@ take_record(struct process *p, struct record *r)
 		/* What a missing blob means. */
 		p->state = STATE_RUNNING;
 		p->want = WANT_UP;
-		p->verified = 1;
-		p->listed = 1;
+		p->verified = p->job->config->nverifiers == 0;
+		p->listed = p->verified;
 	}
 	if (r->has_blob)
 		blob_apply(&r->blob, p);
+	if (shutting_down()) { /* which has no blobs */
+		p->want = WANT_DOWN;
+		p->again = 0;
+	}
 	if (!r->seen)
 		return;
+	/* Nothing verifies another one than that of which it was said. */
+	if (p->generation < r->generation && p->job->config->nverifiers > 0)
+		p->verified = 0;
 	if (p->generation != r->generation || p->started_wall == 0)
 		p->started_wall = wall_of(r->started);
 	p->generation = r->generation;
@@ -272,15 +285,38 @@ take_record(struct process *p, struct record *r)
 	p->slot = r->slot;
 }
 
+/* The manager before was killed between the blob and the spawn itself. */
+static int
+was_not_asked_for(const struct record *r)
+{
+	return r->has_blob && r->blob.state == STATE_STARTING &&
+	    r->blob.generation > (r->seen ? r->generation : 0);
+}
+
+static void
+ask_again(struct process *p, const struct record *r)
+{
+	p->generation = r->blob.generation - 1;
+	if (p->restarts > 0)
+		p->restarts--;
+	process_adopt_lost(p);
+}
+
 static void
 adopt_process(struct process *p, struct record *r)
 {
 	take_record(p, r);
 	adopt_counts(p);
 	process_touch(p);
+	if (was_not_asked_for(r)) {
+		ask_again(p, r);
+		return;
+	}
 	if (!r->seen || r->slot_state == SLOT_FREE) {
 		if (p->state == STATE_STARTING || p->state == STATE_STOPPING)
 			process_adopt_lost(p);
+		else if (p->state == STATE_BACKOFF)
+			process_adopt_ended(p);
 		return;
 	}
 	switch (r->slot_state) {
@@ -300,8 +336,14 @@ adopt_process(struct process *p, struct record *r)
 		p->leftover = r->leftover;
 		process_event(p, EVENT_EXITED);
 		break;
-	default: /* idle: the end was acknowledged, or it could not start */
+	case SLOT_LEFT:
 		p->status = r->status;
+		p->ended_at = r->ended;
+		process_adopt_left(p);
+		break;
+	default: /* idle: the end was acknowledged, or it could not start */
+		p->status =
+		    r->stage == STAGE_NONE ? r->status : W_EXITCODE(127, 0);
 		p->ended_at = r->ended;
 		/* In backoff it was taken note of. */
 		if (r->stage != STAGE_NONE && p->state != STATE_BACKOFF)
@@ -312,10 +354,15 @@ adopt_process(struct process *p, struct record *r)
 	}
 }
 
-/* What a reload means for a process that was adopted. */
+/*
+ * What another configuration means for a process that was adopted: that of a
+ * reload, or, if its manager did not live to the end of it, that of before.
+ */
 static void
 apply_reload(struct process *p, const struct record *r)
 {
+	int was_retired;
+
 	if (p->job->retired) {
 		process_event(p, EVENT_STOP);
 		return;
@@ -324,8 +371,25 @@ apply_reload(struct process *p, const struct record *r)
 	    r->blob.hash == p->job->config->hash)
 		return;
 	p->job->changed = 1;
-	if (p->live || p->spawning)
-		process_event(p, EVENT_RESTART);
+	was_retired = r->blob.hash == BLOB_RETIRED;
+	switch (p->state) {
+	case STATE_BACKOFF:
+	case STATE_FAILED:
+		process_start_anew(p);
+		break;
+	case STATE_EXITED: /* what it had to do is done */
+		if (process_success(p) == -1)
+			process_start_anew(p);
+		break;
+	case STATE_STOPPED:
+		if (was_retired)
+			process_start_anew(p);
+		break;
+	default:
+		if (p->live || p->spawning || was_retired)
+			process_event(p, EVENT_RESTART);
+		break;
+	}
 }
 
 /* ---- the end --------------------------------------------------------------
@@ -351,22 +415,32 @@ note_launched(void)
 static void
 adopt_all(void)
 {
-	struct record *next;
 	struct record *r;
 	struct process *p;
 
 	RB_FOREACH (r, record_tree, &records) {
 		p = process_find(r->id);
-		if (p != NULL)
+		if (p != NULL && !r->lost)
 			adopt_process(p, r);
 	}
-	if (mgr.birth == BIRTH_CHECK && !shutting_down())
+	if (!shutting_down())
 		RB_FOREACH (r, record_tree, &records) {
 			p = process_find(r->id);
-			if (p != NULL)
+			if (p != NULL && !r->lost)
 				apply_reload(p, r);
 		}
+}
+
+/* After all that they are known for has been told. */
+static void
+forget_records(void)
+{
+	struct record *next;
+	struct record *r;
+
 	RB_FOREACH_SAFE (r, record_tree, &records, next) {
+		if (r->lost && r->has_blob)
+			blob_forget(r->id);
 		(void)RB_REMOVE(record_tree, &records, r);
 		blob_free(&r->blob);
 		free(r);
@@ -389,9 +463,13 @@ reconcile(void)
 	log_info("adopted %u processes", mgr.nprocesses);
 	if (mgr.birth == BIRTH_CHECK) {
 		launch_reloaded();
+		/* Then the old configuration may go: all is as the new one
+		 * wants it, or will be. */
+		feed_flush();
 		(void)manager_send(IMSG_ADOPTED, 0, NULL);
 	} else
 		launch_adopt();
+	forget_records();
 	if (shutting_down())
 		shutdown_again();
 }

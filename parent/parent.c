@@ -150,7 +150,9 @@ world_proc(const struct slot *s)
 	wire_put_u32(w, s->generation);
 	wire_put_u32(w, s->entry);
 	wire_put_u32(w, s->instance);
-	wire_put_u8(w, s->state);
+	wire_put_u8(w,
+	    s->state == SLOT_EXITED && (s->flags & IS_ACKED) ? SLOT_LEFT :
+							       s->state);
 	wire_put_i32(w, s->pid);
 	wire_put_u64(w, s->started);
 	wire_put_i32(w, s->status);
