@@ -58,6 +58,12 @@ static void
 sealed(void)
 {
 	if (sealing == parent.check) {
+		/* What the one before has said last counts: that all go down,
+		 * for example.  If it has gone, so has the reload. */
+		if (parent.manager->channel != NULL)
+			channel_poll(parent.manager->channel);
+		if (!reload.going)
+			return;
 		parent.old = parent.table;
 		renumber(parent.table, parent.staged);
 		children_promote();

@@ -432,6 +432,9 @@ stream_resend(void)
 			send_stream(s, p->stream, p->generation, p->fd, 1);
 	for (s = slot_next(NULL); s != NULL; s = slot_next(s)) {
 		s->given = 0;
+		/* It is told of when it has begun. */
+		if (s->state == SLOT_SPAWNING)
+			continue;
 		for (i = 0; i < 2; i++) {
 			if (s->output[i] != -1 || s->journal[i] != -1)
 				send_stream(s, i, s->generation, s->output[i],
@@ -441,7 +444,8 @@ stream_resend(void)
 		}
 	}
 	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
-		if (!(s->flags & IS_LIVE) && s->output[0] == -1 &&
+		if (s->state != SLOT_SPAWNING && !(s->flags & IS_LIVE) &&
+		    s->output[0] == -1 &&
 		    s->output[1] == -1 && s->generation > 0)
 			stream_exit(s);
 	held_resend();

@@ -685,6 +685,8 @@ console_flush(struct imsg *imsg)
 
 	if (imsg_get_len(imsg) != 0)
 		return -1;
+	/* At the end nobody waits for another look at the pipes. */
+	stream_each(stream_empty);
 	flush = calloc(1, sizeof(*flush));
 	if (flush == NULL)
 		return -1;

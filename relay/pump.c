@@ -270,32 +270,38 @@ stream_take(struct pipe_end *p, size_t max, int force)
 	return n;
 }
 
-/*
- * The process has ended: what is in the pipe now is moved, and no more, as
- * a grandchild may go on writing for ever.
- */
-void
-pipe_drain(struct pipe_end *p)
+int
+pipe_empty(struct pipe_end *p)
 {
 	struct stream *s = p->stream;
-	size_t left = journal_waiting(p->fd);
+	size_t left = p->fd == -1 ? 0 : journal_waiting(p->fd);
 
 	if (left > 0 && s->journal.fd == -1) {
 		stream_want_journal(s);
 		pipe_unwatch(p);
-		return;
+		return -1;
 	}
 	while (left > 0) {
 		ssize_t n = stream_take(p, left, 1);
 
 		if (n == -1 && errno != EAGAIN) {
 			pipe_stuck(p);
-			return;
+			return -1;
 		}
 		if (n <= 0)
 			break;
 		left -= (size_t)n < left ? (size_t)n : left;
 	}
+	return 0;
+}
+
+void
+pipe_drain(struct pipe_end *p)
+{
+	struct stream *s = p->stream;
+
+	if (pipe_empty(p) == -1)
+		return;
 	sink_push(s, 1);
 	console_push(s, 1);
 	pipe_drained(p);

@@ -546,10 +546,22 @@ stream_exit(struct imsg *imsg)
 	return 0;
 }
 
+void
+stream_empty(struct stream *s)
+{
+	struct pipe_end *next;
+	struct pipe_end *p;
+
+	SLIST_FOREACH_SAFE (p, &s->pipes, next, next)
+		(void)pipe_empty(p);
+}
+
 /* Keeps the stream for those that still have to write its last bytes. */
 static void
 stream_forgotten(struct stream *s)
 {
+	/* What the last ones have written is in there; they have gone. */
+	stream_empty(s);
 	while (!SLIST_EMPTY(&s->pipes))
 		pipe_free(SLIST_FIRST(&s->pipes));
 	follow_forget(s);

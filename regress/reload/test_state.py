@@ -211,3 +211,45 @@ def test_list_of_verifiers_begins_anew(musterd):
     assert m.state("v") == "starting"
     (m.dir / "a").touch()
     m.wait_state("v", "running")
+
+
+def hurried(name):
+    """One that ends at once, and what it left writes lines to its end."""
+    left = ("import os,signal,time\n"
+            "def term(*_):\n"
+            " end = time.monotonic() + 0.06\n"
+            " n = 0\n"
+            " while time.monotonic() < end:\n"
+            "  n += 1\n"
+            "  os.write(1, b'line %d\\n' % n)\n"
+            " os.write(1, b'last %d\\n' % n)\n"
+            " os._exit(0)\n"
+            "signal.signal(signal.SIGTERM, term)\n"
+            "os.write(1, b'up\\n')\n"
+            "while True: time.sleep(1)\n")
+    return sh(f'{harness.PYTHON} -Sc "$0" & wait', left,
+              redirect_output=name, capture="16M")
+
+
+def is_whole(file):
+    lines = file.read_text().splitlines()
+    return lines[0] == "up" and lines[-1] == f"last {len(lines) - 2}" and \
+        lines[1:-1] == [f"line {n + 1}" for n in range(len(lines) - 2)]
+
+
+def test_last_output_of_what_it_left(musterd):
+    """It is whole after a shutdown, and after it was taken away."""
+    for n in range(3):
+        m = musterd({"graceful_time": 2, "processes": {
+            "x": SLEEP, "a": hurried("log")}})
+        file = m.dir / "log"
+        wait_for("it", lambda file=file: file.exists() and file.read_text())
+        if n == 0:
+            rewrite(m, {"x": SLEEP})
+            reload(m)
+            wait_for("x alone", lambda m=m: set(states(m)) == {"x"})
+            wait_for("the end", lambda file=file: "last" in file.read_text())
+        else:
+            m.signal(signal.SIGTERM)
+            assert m.wait() == 0
+        assert is_whole(file)
