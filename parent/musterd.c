@@ -312,7 +312,10 @@ write_pid(int fd)
 	if (fd == -1)
 		return;
 	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	if (ftruncate(fd, 0) == -1 || pwrite(fd, text, (size_t)n, 0) != n)
+	/* A pipe or device can be written to, and nothing else. */
+	if ((ftruncate(fd, 0) == -1 && errno != EINVAL) ||
+	    (pwrite(fd, text, (size_t)n, 0) != n &&
+		(errno != ESPIPE || write(fd, text, (size_t)n) != n)))
 		log_warn("cannot write the process id");
 }
 
@@ -320,6 +323,7 @@ static void
 write_pid_file(void)
 {
 	const char *name = options['p'];
+	struct stat st;
 	int fd;
 
 	fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -328,6 +332,9 @@ write_pid_file(void)
 		give_up(name);
 	}
 	write_pid(fd);
+	/* Devices and pipes were there before us, and stay. */
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
+		options['p'] = NULL;
 	(void)close(fd);
 }
 

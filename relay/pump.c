@@ -271,7 +271,7 @@ stream_take(struct pipe_end *p, size_t max, int force)
 }
 
 int
-pipe_empty(struct pipe_end *p)
+pipe_empty(struct pipe_end *p, int force)
 {
 	struct stream *s = p->stream;
 	size_t left = p->fd == -1 ? 0 : journal_waiting(p->fd);
@@ -282,8 +282,10 @@ pipe_empty(struct pipe_end *p)
 		return -1;
 	}
 	while (left > 0) {
-		ssize_t n = stream_take(p, left, 1);
+		ssize_t n = stream_take(p, left, force);
 
+		if (n == -1 && errno == ENOBUFS && !force)
+			break; /* its writer waits */
 		if (n == -1 && errno != EAGAIN) {
 			pipe_stuck(p);
 			return -1;
@@ -300,7 +302,7 @@ pipe_drain(struct pipe_end *p)
 {
 	struct stream *s = p->stream;
 
-	if (pipe_empty(p) == -1)
+	if (pipe_empty(p, 1) == -1)
 		return;
 	sink_push(s, 1);
 	console_push(s, 1);

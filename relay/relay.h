@@ -154,8 +154,8 @@ void pipe_watch(struct pipe_end *);
 /* Moves what is in the pipe now, then its generation may be drained. */
 void pipe_drain(struct pipe_end *);
 /* Moves what is in it now, and no more, as a grandchild may go on writing for
- * ever.  0, or -1: it cannot be, for now. */
-int pipe_empty(struct pipe_end *);
+ * ever; `force`: readers are not waited for.  0, or -1: it cannot be now. */
+int pipe_empty(struct pipe_end *, int force);
 /* End of file: tells the parent, frees it. */
 void pipe_finish(struct pipe_end *);
 void pipe_free(struct pipe_end *);
@@ -211,7 +211,8 @@ int stream_forget(struct imsg *);
 struct stream *stream_find(uint32_t process, uint8_t number);
 /* Calls the function for all that are not forgotten. */
 void stream_each(void (*)(struct stream *));
-void stream_empty(struct stream *); /* its pipes, as pipe_empty() */
+/* Takes what is in its pipes; who waits for a reader goes on waiting. */
+void stream_empty(struct stream *);
 /* The stream's cell; one that nobody sees when it is forgotten. */
 struct stream_cell *stream_cell(const struct stream *);
 /* The generation that is the latest has ended and all of it has been read. */

@@ -546,14 +546,20 @@ stream_exit(struct imsg *imsg)
 	return 0;
 }
 
-void
-stream_empty(struct stream *s)
+static void
+empty(struct stream *s, int force)
 {
 	struct pipe_end *next;
 	struct pipe_end *p;
 
 	SLIST_FOREACH_SAFE (p, &s->pipes, next, next)
-		(void)pipe_empty(p);
+		(void)pipe_empty(p, force);
+}
+
+void
+stream_empty(struct stream *s)
+{
+	empty(s, 0);
 }
 
 /* Keeps the stream for those that still have to write its last bytes. */
@@ -561,7 +567,7 @@ static void
 stream_forgotten(struct stream *s)
 {
 	/* What the last ones have written is in there; they have gone. */
-	stream_empty(s);
+	empty(s, 1);
 	while (!SLIST_EMPTY(&s->pipes))
 		pipe_free(SLIST_FIRST(&s->pipes));
 	follow_forget(s);

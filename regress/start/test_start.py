@@ -5,6 +5,7 @@ import pathlib
 import resource
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -143,6 +144,18 @@ def test_a_place_for_its_pid_that_is_not_there(musterd):
     assert m.stderr_text() == (
         "musterd: /no/such/place: No such file or directory\n")
     assert not m.default_socket("lock").exists()
+
+
+def test_a_pid_file_that_is_a_device(musterd, tmp_path):
+    """It is written to, and it is there afterwards."""
+    if os.geteuid() != 0:
+        pytest.skip("not root")
+    device = tmp_path / "device"
+    os.mknod(device, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    m = musterd(CONFIG, "-p", str(device))
+    m.wait_text(r"^\$ /bin/sleep")
+    assert m.stop() == 0
+    assert stat.S_ISCHR(device.stat().st_mode)
 
 
 def test_a_pid_file_that_is_not_ours(musterd, as_user):
