@@ -65,11 +65,12 @@ def test_manager_killed_in_a_launch_that_fails(musterd):
         m = musterd({"graceful_time": 1, "processes": {
             **{f"j{i}": SLEEP for i in range(30)},
             "v": sh("exec sleep 4000",
-                    verify={"file": "no", "timeout": "300ms"}),
+                    verify={"file": "no", "timeout": "600ms"}),
             "after": sh("touch started; exec sleep 4000")}})
         wait_for("a job", m.jobs)
         time.sleep(delay)
-        harness.kill(m.component("muster-manager")[0])
+        for p in m.component("muster-manager"):
+            harness.kill(p)
         assert m.wait(20) == 5
         assert not (m.dir / "started").exists()
 
