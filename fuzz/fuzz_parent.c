@@ -2,7 +2,7 @@
  * parent/table.c parent/entry.c parent/spawn.c parent/plan.c parent/words.c
  * parent/group.c parent/reap.c parent/stream.c parent/blob.c
  * parent/logfile.c parent/socket.c parent/snapshot.c parent/tls.c
- * parent/cgroup.c parent/lines.c common/channel.c common/imsg.c
+ * parent/cgroup.c parent/lines.c parent/orphan.c common/channel.c common/imsg.c
  * common/imsg_buffer.c common/wire.c */
 /* libs: event_core bsd */
 /*

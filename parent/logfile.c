@@ -18,17 +18,23 @@
 
 static uint32_t last_sink;
 
+void
+logfile_send(uint32_t sink, int fd, uint32_t flags)
+{
+	struct wire *w;
+
+	fd = copy_fd(fd);
+	w = message();
+	wire_put_u32(w, sink);
+	wire_put_u32(w, flags);
+	send_fd(parent.relay, IMSG_SINK_OPEN, fd);
+}
+
 static void
 send_sink(const struct entry *e, uint32_t flags)
 {
-	struct wire *w;
-	int fd;
-
-	fd = copy_fd(e->fd);
-	w = message();
-	wire_put_u32(w, e->sink);
-	wire_put_u32(w, flags | (e->flags & ENTRY_IS_SHARED ? SINK_SHARED : 0));
-	send_fd(parent.relay, IMSG_SINK_OPEN, fd);
+	logfile_send(e->sink, e->fd,
+	    flags | (e->flags & ENTRY_IS_SHARED ? SINK_SHARED : 0));
 }
 
 /*
@@ -134,6 +140,18 @@ logfile_sink(uint32_t entry)
 	if (e != NULL)
 		e = &parent.table->entries[e->first];
 	return e == NULL || e->fd == -1 ? NO_ENTRY : e->sink;
+}
+
+int
+logfile_has_sink(const struct table *t, uint32_t sink)
+{
+	uint32_t i;
+
+	for (i = 0; i < t->count; i++)
+		if (t->entries[i].kind == ENTRY_LOGFILE &&
+		    t->entries[i].fd != -1 && t->entries[i].sink == sink)
+			return 1;
+	return 0;
 }
 
 /* Is it that of -l? */

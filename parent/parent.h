@@ -143,7 +143,7 @@ struct spec {
 	struct wire_reader words;
 	struct wire_reader environment;
 	struct wire_reader sockets;
-	struct {
+	struct output_spec {
 		const uint8_t *sink_at; /* where the index stands */
 		struct view prefix;
 		uint64_t capture;
@@ -356,6 +356,29 @@ int late_alive(struct child *, struct wire_reader *);
 void late_forget(struct child *);
 /* The manager was told of an exit. */
 void late_exit(void);
+
+/* ---- orphan.c: processes whose job has left the table ------------------ */
+
+struct orphan_output {
+	char *prefix; /* owned, without a NUL */
+	size_t prefix_len;
+	uint64_t capture;
+	uint32_t flags; /* STREAM_* */
+	uint32_t sink; /* NO_ENTRY: none */
+	int fd; /* of that */
+	int is_shared;
+};
+
+/* What is known of it by a table that goes, unless it is down. */
+void orphan_make(const struct slot *, const struct table *);
+/* NULL: it is in the table, or was forgotten. */
+const struct orphan_output *orphan_output(uint32_t process, int stream);
+/* It begins anew, or is forgotten. */
+void orphan_gone(uint32_t process);
+/* Closes files that only this table has. */
+void orphan_table(const struct table *);
+/* To a new relay. */
+void orphan_resend(void);
 
 /* ---- lines.c: of the log, on their way through the manager ------------- */
 
@@ -617,6 +640,9 @@ int logfile_check(struct table *, const struct table *old, uint32_t *entry);
 void logfile_seal(struct table *);
 void logfile_reopen(void); /* all, after a rotation */
 void logfile_resend(void);
+/* Gives the relay a descriptor of ours for a sink. */
+void logfile_send(uint32_t sink, int fd, uint32_t flags);
+int logfile_has_sink(const struct table *, uint32_t sink);
 int logfile_stat(uint32_t id, struct wire_reader *);
 
 /* ---- stream.c ---------------------------------------------------------- */

@@ -100,6 +100,7 @@ slot_free(struct slot *s)
 	if (s->flags & IS_GROUPED)
 		(void)cgroup_left(s->process, 0);
 	stream_forget(s);
+	orphan_gone(s->process);
 	free(s->announce);
 	TAILQ_INSERT_HEAD(&free_slots, s, link);
 }

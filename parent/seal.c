@@ -27,9 +27,14 @@ static void
 renumber(const struct table *from, const struct table *to)
 {
 	struct slot *s;
+	uint32_t i;
 
-	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
-		s->entry = table_same(from, s->entry, to);
+	for (s = slot_next(NULL); s != NULL; s = slot_next(s)) {
+		i = table_same(from, s->entry, to);
+		if (i == NO_ENTRY)
+			orphan_make(s, from);
+		s->entry = i;
+	}
 }
 
 static void
@@ -198,6 +203,7 @@ seal_adopted(void)
 	if (parent.old == NULL)
 		return -1;
 	socket_close_all(parent.old, parent.table);
+	orphan_table(parent.old);
 	table_free(parent.old);
 	parent.old = NULL;
 	snapshot_drop();
@@ -219,6 +225,7 @@ seal_rollback(void)
 	parent.table = parent.old;
 	parent.old = NULL;
 	children_rolled_back(given_up);
+	orphan_table(given_up);
 	table_free(given_up);
 	snapshot_swap();
 	snapshot_drop();

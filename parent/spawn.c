@@ -525,6 +525,7 @@ spawn_request(struct wire_reader *r)
 		return 0;
 	}
 	stream_retire(s);
+	orphan_gone(process);
 	s->generation = generation;
 	s->entry = fields[0];
 	s->instance = fields[1];

@@ -74,36 +74,53 @@ stream_init(void)
 	parent.page = make_memfd("sequence", (size_t)sysconf(_SC_PAGESIZE));
 }
 
+/* Where its output goes; the prefix is borrowed. */
+static void
+describe(const struct slot *s, int i, struct orphan_output *out)
+{
+	const struct orphan_output *known = orphan_output(s->process, i);
+	const struct entry *e;
+	struct spec spec;
+
+	if (known != NULL) {
+		*out = *known;
+		return;
+	}
+	memset(out, 0, sizeof(*out));
+	out->capture = DEFAULT_CAPTURE;
+	out->sink = NO_ENTRY;
+	e = table_entry(parent.table, s->entry, ENTRY_SPEC);
+	if (e == NULL || spec_read(e, &spec) == -1)
+		return;
+	out->flags = spec.out[i].flags;
+	out->capture = spec.out[i].capture;
+	out->sink = logfile_sink(spec.out[i].sink);
+	/* It is not changed here. */
+	out->prefix = (char *)(uintptr_t)spec.out[i].prefix.text;
+	out->prefix_len = spec.out[i].prefix.len;
+}
+
 static void
 send_stream(struct slot *s, int i, uint32_t generation, int fd, int has_ended)
 {
-	const struct entry *e;
-	struct spec spec;
+	struct orphan_output out;
 	struct wire *w;
-	uint32_t sink;
 
-	e = table_entry(parent.table, s->entry, ENTRY_SPEC);
-	if (e == NULL || spec_read(e, &spec) == -1) {
-		memset(&spec, 0, sizeof(spec));
-		spec.out[i].capture = DEFAULT_CAPTURE;
-		spec.out[i].sink = NO_ENTRY;
-	}
+	describe(s, i, &out);
 	/* Without a pipe: there is only what was kept. */
 	if (fd != -1 && (fd = copy_fd(fd)) == -1) {
 		child_lacks(parent.relay);
 		return;
 	}
-	sink = logfile_sink(spec.out[i].sink);
 	w = message();
 	wire_put_u32(w, s->process);
 	wire_put_u32(w, generation);
 	wire_put_u8(w, (uint8_t)(i + 1));
 	wire_put_u32(w, slot_index(s) * CELLS_PER_SLOT + (uint32_t)i);
-	wire_put_u32(
-	    w, spec.out[i].flags | (uint32_t)(has_ended ? STREAM_ENDED : 0));
-	wire_put_u64(w, spec.out[i].capture);
-	wire_put_u32(w, sink);
-	wire_put_bytes(w, spec.out[i].prefix.text, spec.out[i].prefix.len);
+	wire_put_u32(w, out.flags | (uint32_t)(has_ended ? STREAM_ENDED : 0));
+	wire_put_u64(w, out.capture);
+	wire_put_u32(w, out.sink);
+	wire_put_bytes(w, out.prefix, out.prefix_len);
 	send_wire(parent.relay, IMSG_STREAM_OPEN, 0, fd);
 }
 
@@ -427,6 +444,7 @@ stream_resend(void)
 	send_console(STDOUT_FILENO);
 	send_console(STDERR_FILENO);
 	logfile_resend();
+	orphan_resend();
 	LIST_FOREACH (p, &old_pipes, link)
 		if ((s = slot_of_process(p->process)) != NULL)
 			send_stream(s, p->stream, p->generation, p->fd, 1);
@@ -445,8 +463,8 @@ stream_resend(void)
 	}
 	for (s = slot_next(NULL); s != NULL; s = slot_next(s))
 		if (s->state != SLOT_SPAWNING && !(s->flags & IS_LIVE) &&
-		    s->output[0] == -1 &&
-		    s->output[1] == -1 && s->generation > 0)
+		    s->output[0] == -1 && s->output[1] == -1 &&
+		    s->generation > 0)
 			stream_exit(s);
 	held_resend();
 }

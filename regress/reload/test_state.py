@@ -254,3 +254,58 @@ def test_last_output_of_what_it_left(musterd):
             m.signal(signal.SIGTERM)
             assert m.wait() == 0
         assert is_whole(file)
+
+
+def open_logs(m):
+    """Names of the log files that the relay has open."""
+    found = set()
+    for p in m.component("muster-relay"):
+        with contextlib.suppress(OSError):
+            for fd in os.listdir(f"/proc/{p.pid}/fd"):
+                with contextlib.suppress(OSError):
+                    found.add(os.path.basename(
+                        os.readlink(f"/proc/{p.pid}/fd/{fd}")))
+    return {name for name in found if name.startswith("log")}
+
+
+def test_files_that_nobody_writes_to_are_closed(musterd):
+    def jobs(n):
+        return {"x": SLEEP, "same": sh("echo up; exec sleep 4000",
+                                       redirect_output="log.same"),
+                "a": sh("echo up; exec sleep 4000",
+                        redirect_output=f"log.{n}")}
+    m = musterd({**KEEP, "processes": jobs(0)})
+    m.wait_status()
+    for n in range(1, 5):
+        rewrite(m, jobs(n))
+        reload(m)
+        wait_for("the next", lambda n=n: open_logs(m) == {
+            "log.same", f"log.{n}"})
+    rewrite(m, {"x": SLEEP})
+    reload(m)
+    wait_for("none", lambda: not open_logs(m))
+
+
+def test_relay_killed_while_a_changed_job_ends(musterd):
+    """What it writes until then goes where it went before."""
+    def jobs(value):
+        return {"x": SLEEP, "a": sh(
+            "trap 'i=0; while test $i -lt 40; do i=$((i+1)); echo line $i; "
+            "sleep 0.02; done; echo end; exit' TERM; echo up; "
+            "while :; do sleep 0.01; done",
+            redirect_output="log", append=True,
+            environment={"V": value})}
+    m = musterd({"keep_alive": True, "graceful_time": 10,
+                 "processes": jobs("1")})
+    log = m.dir / "log"
+    wait_for("it", lambda: log.exists() and log.read_text() == "up\n")
+    rewrite(m, jobs("2"))
+    reload(m)
+    wait_for("its end to begin", lambda: "line 3\n" in log.read_text())
+    before = m.component("muster-relay")[0].pid
+    os.kill(before, signal.SIGKILL)
+    whole = ["up", *(f"line {n}" for n in range(1, 41)), "end", "up"]
+    # The shell tells of the sleep that was asked to end, too.
+    wait_for("all", lambda: [
+        line for line in log.read_text().splitlines()
+        if line != "Terminated"] == whole)
