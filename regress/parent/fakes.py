@@ -52,7 +52,7 @@ LEADER, GROUP, ALL, REST = range(4)
 NULL, PIPE, INHERIT, JOIN = range(4)
 CLEAR_ENV, GROUPS, FOREGROUND, REPORT, PROBE, ABOUT = 1, 2, 4, 8, 16, 32
 (TEXT, INSTANCE, NAME, FILENO, PORT, PATH, PID_OF, REPORT_FD) = range(8)
-SPAWNING, RUNNING, ENDED, IDLE = 1, 2, 3, 4
+SPAWNING, RUNNING, ENDED, IDLE, LEFT = 1, 2, 3, 4, 5
 
 BRIDGE = """#!/usr/bin/python3 -SE
 import array, os, select, socket, sys

@@ -382,7 +382,7 @@ def test_world(muster, mode):
     assert procs[1]["state"] == fakes.RUNNING and procs[1]["pid"] == pid
     assert procs[2]["state"] == fakes.ENDED
     assert (procs[2]["status"], procs[2]["instance"]) == (3 << 8, 8)
-    assert procs[3]["state"] == fakes.ENDED and procs[3]["leftover"] == 1
+    assert procs[3]["state"] == fakes.LEFT and procs[3]["leftover"] == 1
     assert procs[4]["state"] == fakes.IDLE and procs[4]["stage"] == 0
     # What is not acknowledged cannot be started again; then it can.
     manager.ack(2)
