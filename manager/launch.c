@@ -107,13 +107,20 @@ launch_reloaded(void)
 	reload_tell();
 	if (shutting_down())
 		return;
-	/* A failure among the new ones is told, and takes nothing down. */
-	mgr.phase = PHASE_RUNNING;
-	mgr.reloading = 1;
+	if (mgr.phase == PHASE_LAUNCHING) {
+		/* The launch goes on, with what is wanted now. */
+		notify_slow();
+		if (mgr.launch_failed)
+			shutdown_begin(EXIT_SETUP);
+	} else {
+		/* A failure among the new ones is told, and takes nothing
+		 * down. */
+		mgr.phase = PHASE_RUNNING;
+		mgr.reloading = 1;
+		notify_ready();
+	}
 	feed_status_changed();
 	blob_global();
-	/* It may have come in the middle of the launch. */
-	notify_ready();
 	launch_continue();
 }
 

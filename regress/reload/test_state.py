@@ -309,3 +309,34 @@ def test_relay_killed_while_a_changed_job_ends(musterd):
     wait_for("all", lambda: [
         line for line in log.read_text().splitlines()
         if line != "Terminated"] == whole)
+
+
+def slow(**more):
+    """Three, of which the second is verified when there is a file `go`."""
+    return {"a": SLEEP, "b": sh("exec sleep 4000",
+                                verify={"file": "go", **more}), "c": SLEEP}
+
+
+def test_in_the_midst_of_the_launch(musterd):
+    """It goes on: the command of -x runs when all is up."""
+    m = musterd({"graceful_time": 1, "processes": slow()}, "-v", "-x", "--",
+                "sh", "-c", "touch runs; exit 7")
+    wait_for("two", lambda: len(m.jobs()) == 2)
+    rewrite(m, {**slow(), "d": SLEEP})
+    reload(m)
+    m.wait_text("reloaded: ")
+    time.sleep(0.2)
+    assert m.running() and not (m.dir / "runs").exists()
+    assert len(m.jobs()) == 2
+    (m.dir / "go").touch()
+    assert m.wait() == 7
+
+
+def test_a_launch_fails_though_reloaded(musterd):
+    m = musterd({**KEEP, "processes": slow(timeout="1s")})
+    m.wait_state("b", "starting")
+    reload(m)
+    m.wait_text("reloaded: |not touched")
+    assert m.status() == "launching processes"
+    assert m.get("/v1/ready").status == 503
+    assert m.wait(20) == 5
