@@ -36,6 +36,7 @@ static int
 signal_of(const char *name)
 {
 	const char *known;
+	const char *error;
 	int i;
 
 	if (strncasecmp(name, "SIG", 3) == 0)
@@ -44,6 +45,10 @@ signal_of(const char *name)
 		known = sigabbrev_np(i);
 		if (known != NULL && strcasecmp(name, known) == 0)
 			return i;
+	}
+	if (strncasecmp(name, "RTMIN+", 6) == 0) {
+		i = (int)strtonum(name + 6, 0, SIGRTMAX - SIGRTMIN, &error);
+		return error == NULL ? SIGRTMIN + i : 0;
 	}
 	return 0;
 }

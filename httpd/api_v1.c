@@ -210,8 +210,11 @@ put_exit(const struct replica_process *p)
 	json_open(&out, '{');
 	if (WIFSIGNALED(p->status)) {
 		name = sigabbrev_np(WTERMSIG(p->status));
-		(void)snprintf(
-		    text, sizeof(text), "SIG%s", name == NULL ? "?" : name);
+		if (name != NULL)
+			(void)snprintf(text, sizeof(text), "SIG%s", name);
+		else /* a real-time signal, signal(7) */
+			(void)snprintf(text, sizeof(text), "SIGRTMIN+%d",
+			    WTERMSIG(p->status) - SIGRTMIN);
 		json_key(&out, "signal");
 		json_text(&out, text);
 	} else {

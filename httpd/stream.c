@@ -31,6 +31,7 @@ struct stream {
 	uint8_t follow;
 	uint8_t format;
 	uint8_t told_end; /* `eof` of this generation was sent */
+	uint8_t is_foreign; /* asked for the id of another musterd */
 	int64_t from; /* next offset, or negative: before the end */
 	uint32_t lines;
 };
@@ -276,6 +277,9 @@ got_piece(struct stream *s, const struct piece *p)
 		send_number(
 		    s, "generation", "generation", p->generation, p->offset);
 	}
+	if (s->is_foreign)
+		send_number(s, "gap", "lost", (int64_t)p->lost, p->offset);
+	s->is_foreign = 0;
 	/* A tail begins where it begins; that is no loss. */
 	if (p->lost > 0 && s->from >= 0 && s->lines == 0)
 		send_number(s, "gap", "lost", (int64_t)p->lost, p->offset);
@@ -370,8 +374,13 @@ begin(struct request *q, struct stream *s)
 		dash = strrchr(text, '-');
 		n = strtonum(
 		    dash == NULL ? "" : dash + 1, 0, INT64_MAX, &error);
+		/* Offsets of another musterd say nothing here. */
+		s->is_foreign = error == NULL &&
+		    ((size_t)(dash - text) != strlen(replica.boot) ||
+			strncmp(text, replica.boot, (size_t)(dash - text)) !=
+			    0);
 		if (error == NULL)
-			s->from = n;
+			s->from = s->is_foreign ? 0 : n;
 	}
 	if ((got = number_of(q, "tail", INT64_MAX, &n)) == -1)
 		return -1;

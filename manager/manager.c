@@ -619,11 +619,15 @@ static int
 runner_interrupted(void)
 {
 	const struct process *p;
+	int code;
 
 	if (mgr.runner == NULL || mgr.signals > 1)
 		return 0;
 	p = mgr.runner->processes[0];
-	return p->ended && now_mono() - p->ended_at < SECOND;
+	code = process_code(p->status);
+	return p->ended &&
+	    now_mono() - p->ended_at <
+	    (code == -SIGINT || code == 128 + SIGINT ? SECOND : SECOND / 10);
 }
 
 static void

@@ -46,16 +46,28 @@ job_named(const char *name)
 	return NULL;
 }
 
-/* Instances of one job have ids in a row, or nearly so. */
+/* Is this one a further instance of a job that has gone? */
+static int
+is_known(uint32_t process)
+{
+	const char *name = mgr.processes[process]->job->config->name;
+	const struct job *job;
+
+	while (process-- > 0) {
+		job = mgr.processes[process]->job;
+		if (job->retired && strcmp(job->config->name, name) == 0)
+			return 1;
+	}
+	return 0;
+}
+
 static void
 add_retired(struct kind *removed)
 {
-	const char *last;
 	struct job *job;
 	struct job *still;
 	uint32_t i;
 
-	last = "";
 	for (i = 0; i < mgr.nprocesses; i++) {
 		job = mgr.processes[i]->job;
 		if (!job->retired)
@@ -63,9 +75,8 @@ add_retired(struct kind *removed)
 		still = job_named(job->config->name);
 		if (still != NULL)
 			still->changed = 1;
-		else if (strcmp(job->config->name, last) != 0)
+		else if (!is_known(i))
 			add(removed, job->config->name);
-		last = job->config->name;
 	}
 }
 

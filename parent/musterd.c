@@ -140,6 +140,10 @@ parse_options(int argc, char **argv)
 	else if (command == NULL) {
 		(void)fprintf(stderr, "musterd: -x needs -- COMMAND\n");
 		quit(2);
+	} else if (options['d'] != NULL) {
+		(void)fprintf(stderr,
+		    "musterd: -x waits for its command, -d for nothing\n");
+		quit(2);
 	}
 }
 

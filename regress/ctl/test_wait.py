@@ -190,6 +190,7 @@ def test_it_will_never_be(ctl, fake, state):
     ({"exit": exited(7)}, 7),
     ({"exit": {"signal": "SIGTERM", "time": None}}, 143),
     ({"exit": {"signal": "SIGKILL"}}, 137),
+    ({"exit": {"signal": "SIGRTMIN+6"}}, 168),
     ({"exit": {"signal": "SIGWHAT"}}, 255),
     ({"exit": exited("x")}, 255),
 ])

@@ -221,6 +221,25 @@ def test_last_event_id(talker):
     again.connection.close()
 
 
+def test_last_event_id_of_another(talker):
+    """Its offsets say nothing here: all that is kept comes, behind a gap."""
+    m = talker()
+    m.wait_text("^hello")
+    for last in "0123456789abcdef-99999999", "x-3", "-3":
+        response = open_stream(m, "?follow=1", headers={"Last-Event-ID": last})
+        source = events(response)
+        assert [next(source)["event"] for _ in range(2)] == [
+            "generation", "gap"]
+        assert content(next(source)["data"]).startswith(b"hello")
+        response.connection.close()
+
+
+def test_real_time_signal(musterd):
+    m = musterd({**KEEP, "processes": {"a": sh("kill -40 $$")}})
+    m.wait_state("a", "exited")
+    assert m.all()["a"]["exit"]["signal"] == "SIGRTMIN+6"
+
+
 def test_bytes_that_are_no_text(talker):
     m = talker(capture=65536)
     data = bytes(range(256)) + b"\xed\xa0\x80\xe0\x80\x80\xf4\x90\x80\x80" \

@@ -200,6 +200,7 @@ def test_one_that_cannot_start_stops_no_other(musterd):
                "newer": {**a, "after": ["new"]}},
            "4 added (task, late, new, newer), 1 not touched")
     m.wait_state("newer", "running")
+    m.wait_text("waits for its success")
     assert m.state("late") == "waiting"
     old = manager(m)
     os.kill(old, signal.SIGKILL)

@@ -93,6 +93,19 @@ def test_the_command_is_nobody_elses(musterd):
         assert m.wait() == 7
 
 
+def test_the_jobs_that_went_are_counted(musterd):
+    m = musterd({**KEEP, "processes": {
+        "x": SLEEP, "c": sh("exec sleep 4000", instances=2), "d": SLEEP}})
+    m.wait_status()
+    rewrite(m, {"x": SLEEP, "c": sh("exec sleep 4000", instances=3),
+                "d": SLEEP})
+    reload(m)
+    m.wait_text(r"reloaded: 1 changed \(c\), 2 not touched")
+    rewrite(m, {"x": SLEEP})
+    reload(m)
+    m.wait_text(r"reloaded: 2 removed \(c, d\), 1 not touched")
+
+
 def test_bad_one_among_the_new(musterd):
     """It takes none of the others down, and one that is mended starts."""
     m = musterd({**KEEP, "processes": {"x": SLEEP}})

@@ -146,6 +146,11 @@ def test_a_place_for_its_pid_that_is_not_there(musterd):
     assert not m.default_socket("lock").exists()
 
 
+def test_a_command_and_a_daemon(start):
+    code, text = start(command=["-d", *COMMAND])
+    assert code == 2 and "-x waits" in text
+
+
 def test_a_pid_file_that_is_a_device(musterd, tmp_path):
     """It is written to, and it is there afterwards."""
     if os.geteuid() != 0:
