@@ -14,6 +14,7 @@
 #include "../common/imsg.h"
 #include "../common/wire.h"
 #include "../httpd/httpd.h"
+#include "../httpd/table.h"
 #include "../httpd/words.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -129,6 +130,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint64_t sequence = 1;
+	struct table *held = NULL; /* as who writes a long list does */
 	uint16_t len;
 
 	for (; size >= 3; data += 3 + len, size -= 3 + len) {
@@ -139,8 +141,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (say(IMSG_FEED_BEGIN + data[0] % 8, data + 3, len) == -1)
 			break;
 		look();
+		if (held == NULL && replica_count() > 0)
+			held = replica_hold();
 	}
 	look();
+	table_free(held);
 	/* An empty snapshot for the next input. */
 	check(say(IMSG_FEED_BEGIN, &sequence, sizeof(sequence)) == 0);
 	if (replica.directory != NULL && replica.missing != NULL) {
