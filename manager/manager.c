@@ -614,22 +614,6 @@ got_stat(struct imsg *imsg)
 
 /* ---- signals -------------------------------------------------------- */
 
-/* The ^C that has ended the command of -x, for us as well: no second one. */
-static int
-runner_interrupted(void)
-{
-	const struct process *p;
-	int code;
-
-	if (mgr.runner == NULL || mgr.signals > 1)
-		return 0;
-	p = mgr.runner->processes[0];
-	code = process_code(p->status);
-	return p->ended &&
-	    now_mono() - p->ended_at <
-	    (code == -SIGINT || code == 128 + SIGINT ? SECOND : SECOND / 10);
-}
-
 static void
 end_by_signal(int signal)
 {
@@ -648,7 +632,7 @@ end_by_signal(int signal)
 	if (shutting_down()) {
 		if (signal != SIGINT)
 			return;
-		if (runner_interrupted())
+		if (shutdown_is_the_same())
 			mgr.exit_code = code;
 		else
 			shutdown_force();

@@ -275,6 +275,9 @@ void shutdown_force(void);
 void shutdown_answered(void);
 /* The shutdown of an earlier manager goes on. */
 void shutdown_again(void);
+/* Is a SIGINT the ^C that has ended the command of -x, for us as well?  It is
+ * no second one then. */
+int shutdown_is_the_same(void);
 /* Are we done, or is nothing left to do? Called at the end of a turn. */
 void shutdown_check(void);
 void shutdown_flushed(void);

@@ -1,3 +1,4 @@
+#include <signal.h>
 #include <stdlib.h>
 
 #include <event2/event.h>
@@ -102,6 +103,21 @@ shutdown_again(void)
 	}
 	notify_slow();
 	manager_later();
+}
+
+int
+shutdown_is_the_same(void)
+{
+	const struct process *p;
+	int code;
+
+	if (mgr.runner == NULL || mgr.signals > 1)
+		return 0;
+	p = mgr.runner->processes[0];
+	code = process_code(p->status);
+	return p->ended &&
+	    now_mono() - p->ended_at <
+	    (code == -SIGINT || code == 128 + SIGINT ? SECOND : SECOND / 10);
 }
 
 static int
