@@ -99,6 +99,7 @@ struct process {
 	uint8_t verified;
 	uint8_t listed; /* was verified once: stands in pymanager's list */
 	uint8_t again; /* comes back when it is gone */
+	uint8_t on_its_way; /* as the manager before has left it */
 	uint8_t step; /* of the stop sequence */
 	uint8_t short_stop; /* pymanager's restart: 5 s */
 	uint8_t dirty; /* to be fed and stored */

@@ -148,6 +148,10 @@ restart_process(const struct request *r)
 	pending->id = r->id;
 	pending_count[r->worker]++;
 	SLIST_INSERT_HEAD(&p->waiting, pending, entry);
+	/* The manager before was asked, and has begun with it. */
+	if (p->on_its_way &&
+	    (p->state == STATE_STARTING || p->state == STATE_STOPPING))
+		return;
 	p->short_stop = !p->job->config->own_stop;
 	process_event(p, EVENT_RESTART);
 }
@@ -163,6 +167,7 @@ request_process_settled(struct process *p, int ok, const char *why)
 	code = ok == 0      ? "" :
 	    shutting_down() ? "shutting-down" :
 			      "verification-failed";
+	p->on_its_way = 0;
 	if (shutting_down())
 		why = "Process is in shutdown.";
 	while ((pending = SLIST_FIRST(&p->waiting)) != NULL) {

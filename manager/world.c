@@ -306,6 +306,7 @@ static void
 adopt_process(struct process *p, struct record *r)
 {
 	take_record(p, r);
+	p->on_its_way = p->again || p->state == STATE_STARTING;
 	adopt_counts(p);
 	process_touch(p);
 	if (was_not_asked_for(r)) {

@@ -1,5 +1,6 @@
 """What is known of each job lives on over reloads and lost managers."""
 
+import concurrent.futures
 import contextlib
 import os
 import signal
@@ -353,3 +354,21 @@ def test_a_launch_fails_though_reloaded(musterd):
     assert m.status() == "launching processes"
     assert m.get("/v1/ready").status == 503
     assert m.wait(20) == 5
+
+
+def test_a_restart_that_meets_a_reload(musterd):
+    """It is done once, and answered when it is."""
+    m = musterd({**KEEP, "processes": {"x": SLEEP, "a": sh(
+        "echo up >> log; sleep 0.6; touch up; exec sleep 4000",
+        verify={"file": "up"})}})
+    m.wait_status()
+    (m.dir / "up").unlink()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        answer = pool.submit(m.post, f"/restart/{m.all()['a']['id']}",
+                             timeout=30)
+        m.wait_state("a", "starting")
+        reload(m)
+        m.wait_text("reloaded: 2 not touched")
+        assert answer.result().status == 200
+    assert m.all()["a"]["generation"] == 2
+    assert (m.dir / "log").read_text() == "up\nup\n"
