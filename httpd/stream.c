@@ -277,12 +277,10 @@ got_piece(struct stream *s, const struct piece *p)
 		send_number(
 		    s, "generation", "generation", p->generation, p->offset);
 	}
-	if (s->is_foreign)
+	/* A tail begins where it begins; that is no loss. */
+	if (s->is_foreign || (p->lost > 0 && s->from >= 0 && s->lines == 0))
 		send_number(s, "gap", "lost", (int64_t)p->lost, p->offset);
 	s->is_foreign = 0;
-	/* A tail begins where it begins; that is no loss. */
-	if (p->lost > 0 && s->from >= 0 && s->lines == 0)
-		send_number(s, "gap", "lost", (int64_t)p->lost, p->offset);
 	if (p->len > 0)
 		send_data(s, p->offset, p->data, p->len);
 	s->from = (int64_t)(p->offset + p->len);

@@ -331,8 +331,8 @@ void environment_minimal(
 /* A new verifier of the job with its defaults; NULL when reported. */
 struct verify_config *verify_add(
     struct loader *, struct job_config *, const struct doc_node *);
-/* 0, or -1 when reported: no http or https URL that could be asked. */
 int verify_is_kind(const char *); /* a key of `verify`, as "tcp" */
+/* 0, or -1 when reported: no http or https URL that could be asked. */
 int verify_check_url(struct loader *, const struct doc_node *, const char *url);
 /* No blanks, no control characters, not too long. */
 int verify_is_url_text(const char *);
