@@ -155,7 +155,7 @@ got_process(struct wire_reader *r)
 	if (repack(&kept, &p, bytes, len, &words) == 0)
 		ret = table_put(
 		    current(), p.id, kept.data, kept.len, words, MAX_PROCESSES);
-	else
+	else if (kept.len > words)
 		words_drop(kept.data + words, kept.len - words);
 	if (kept.size > USUAL)
 		wire_free(&kept);

@@ -56,6 +56,10 @@ REPORT = re.compile(r"ERROR: (?:Address|Leak)Sanitizer|runtime error:"
                     r"|(?:Address|Leak|UndefinedBehavior)Sanitizer has enc")
 PR_SET_CHILD_SUBREAPER = 36
 _ports = itertools.count()
+# free_port(): how many are ours, and where they begin.
+PORTS = 20000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+PORTS_BEGIN = os.getppid() * 101 + PORTS * int(
+    os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
 
 
 class Failure(AssertionError):
@@ -243,11 +247,12 @@ def wait_for(what, test, timeout=10, interval=0.01):
 def free_port():
     """A TCP port of 127.0.0.1 that nothing listens on.
 
-    Below the range from which the system takes ports by itself, and begun at
-    a place that depends on our pid: tests that run side by side do not meet.
+    Below the range from which the system takes ports by itself. Those that
+    run side by side have a part of it each, so that none takes the port that
+    another has found and not bound yet; two runs begin at other places.
     """
     for _ in range(1000):
-        port = 10000 + (os.getpid() * 101 + next(_ports)) % 20000
+        port = 10000 + (PORTS_BEGIN + next(_ports) % PORTS) % 20000
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -88,8 +88,7 @@ def test_the_command_is_nobody_elses(musterd):
         reload(m)
         m.wait_text("reloaded: ")
         wait_for("its jobs", lambda m=m, n=n: len([
-            p for p in m.jobs() if p.name == "sleep" and
-            open(f"/proc/{p.pid}/cmdline").read() == "sleep\x004000\0"]) == n)
+            p for p in m.jobs() if p.command == ["sleep", "4000"]]) == n)
         (m.dir / "go").touch()
         assert m.wait() == 7
 
