@@ -200,6 +200,14 @@ guard_reap(pid_t parent_pid, int *status)
 	}
 }
 
+/* Has the parent had this one from the terminal, too? */
+static int
+is_shared(const struct signalfd_siginfo *info)
+{
+	return instance.shares_group && info->ssi_code == SI_KERNEL &&
+	    (info->ssi_signo == SIGINT || info->ssi_signo == SIGQUIT);
+}
+
 static void
 guard_wait(pid_t pid, int fd, int signals, int *ready, int *status)
 {
@@ -217,10 +225,11 @@ guard_wait(pid_t pid, int fd, int signals, int *ready, int *status)
 		if (fds[0].revents == 0 ||
 		    read(signals, &info, sizeof(info)) != sizeof(info))
 			continue;
-		if (info.ssi_signo != SIGCHLD)
+		if (info.ssi_signo == SIGCHLD) {
+			if (guard_reap(pid, status))
+				return;
+		} else if (!is_shared(&info))
 			(void)kill(pid, (int)info.ssi_signo);
-		else if (guard_reap(pid, status))
-			return;
 	}
 }
 

@@ -56,6 +56,13 @@ struct instance {
 	uint64_t nofile; /* soft limit that musterd was given */
 	pid_t guard;
 	pid_t group; /* the guard's: the terminal's foreground */
+	/*
+	 * The parent stays in it: with -x, if the session is ours alone (ssh
+	 * -t, a container).  With a parent in another group of the session the
+	 * command could be stopped by ^Z, and no shell is there to go on with
+	 * it (an orphaned process group: POSIX.1-2017, 3.264).
+	 */
+	int shares_group;
 	uid_t uid;
 	gid_t gid;
 	uid_t component_uid; /* of the components, if root */

@@ -374,16 +374,43 @@ def test_signal_while_it_runs(run, number):
     assert m.leftovers() == []
 
 
+# What a shell does with a job in its foreground.
+SHELL = """
+import os, signal, sys
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+pid = os.fork()
+if pid == 0:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpid())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.execvp(sys.argv[1], sys.argv[1:])
+while True:
+    status = os.waitpid(pid, os.WUNTRACED)[1]
+    if not os.WIFSTOPPED(status):
+        sys.exit(os.waitstatus_to_exitcode(status))
+    print("stopped", flush=True)
+    os.tcsetpgrp(0, os.getpid())
+    os.tcsetpgrp(0, pid)
+    os.kill(-pid, signal.SIGCONT)
+"""
+# Below one, or a session of its own, as by `ssh -t` and in a container.
+SESSIONS = pytest.mark.parametrize("prefix", [
+    [], [PYTHON, "-Sc", SHELL]], ids=["own", "shell"])
+
+
+@SESSIONS
 @pytest.mark.parametrize("script", [
     "echo running; exec sleep 4000",
     "trap 'exit 2' INT; echo running; while :; do sleep 0.1; done",
     "trap '' INT; echo running; sleep 4000"])
-def test_interrupt_from_the_terminal(script):
+def test_interrupt_from_the_terminal(prefix, script):
     """^C reaches the command as well, and is one ^C, whoever is first."""
     m = start({"a": sh("trap 'touch int' INT; trap 'touch down; exit' TERM; "
                        "touch up; while :; do sleep 0.1; done",
                        verify={"file": "up"})},
-              "sh", "-c", script, terminal=True)
+              "sh", "-c", script, terminal=True, prefix=prefix)
     with m:
         m.wait_text("^running")
         os.write(m.master, b"\3")
@@ -391,6 +418,41 @@ def test_interrupt_from_the_terminal(script):
         assert m.leftovers() == []
     assert (m.dir / "down").exists()
     assert not (m.dir / "int").exists()
+
+
+# It stops itself once more, as programs do that put the terminal in order.
+STOPS = """
+import os, signal, time
+def stop(number, frame):
+    print("asked", flush=True)
+    signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+    os.kill(os.getpid(), number)
+    signal.signal(number, stop)
+signal.signal(signal.SIGTSTP, stop)
+print("running", flush=True)
+while not os.path.exists("go"):
+    time.sleep(0.02)
+"""
+
+
+@SESSIONS
+@pytest.mark.parametrize("script", [
+    "echo running; until test -f go; do sleep 0.02; done; exit 7",
+    f"{PYTHON} -Sc '{STOPS}'; exit 7"], ids=["plain", "handler"])
+def test_stop_from_the_terminal(prefix, script):
+    """^Z stops what a shell can go on with, and nothing else."""
+    m = start({"a": SLEEP}, "sh", "-c", script, terminal=True, prefix=prefix)
+    with m:
+        m.wait_text("^running")
+        os.write(m.master, b"\x1a")
+        if prefix:
+            m.wait_text("stopped")
+        elif "asked" in script:
+            m.wait_text("asked")
+        (m.dir / "go").touch()
+        assert m.wait() == 7
+        assert m.leftovers() == []
 
 
 def test_terminal_of_the_command():
