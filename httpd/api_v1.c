@@ -388,11 +388,16 @@ api_v1_processes(struct request *q)
 	    .lines = 1,
 	};
 	struct list_kind kind;
+	unsigned int wanted;
+	int got;
 
-	kind =
-	    accepts(q->client, q->buf, "application/x-ndjson") ? lines : rows;
-	if (query_get(q->client, q->buf, "job", kind.job, sizeof(kind.job)) ==
-	    -1)
+	wanted = accept_quality(q, "application/x-ndjson");
+	kind = wanted > 0 && wanted >= accept_quality(q, "application/json") ?
+	    lines :
+	    rows;
+	got = query_get(q->client, q->buf, "job", kind.job, sizeof(kind.job));
+	kind.one_job = got == 1;
+	if (got == -1)
 		respond_problem(q->client, 400, "bad-query", "malformed query");
 	else
 		list_answer(q->client, &kind);

@@ -353,8 +353,11 @@ void respond_stream_end(struct client *);
 /* Value of a query parameter: 1 found, 0 not, -1 malformed. */
 int query_get(const struct client *, const char *buf, const char *key,
     char *value, size_t size);
-/* Does Accept (or its absence) admit this type by name? */
-int accepts(const struct client *, const char *buf, const char *type);
+
+/* ---- accept.c -------------------------------------------------------- */
+
+/* How much this type is wanted, in thousandths; 0 if it is not named. */
+unsigned int accept_quality(const struct request *, const char *type);
 
 /* etc/openapi.json (openapi.c) */
 extern const unsigned char openapi_json[];
@@ -368,7 +371,8 @@ struct list_kind {
 	const char *close;
 	/* A row, behind a comma unless it is the first. */
 	const struct json *(*row)(const struct replica_process *, int first);
-	char job[MAX_NAME + 80]; /* of this one only; "": of all */
+	char job[MAX_NAME + 80]; /* of this one only, */
+	uint8_t one_job; /* if it is asked for */
 	uint8_t listed; /* what pymanager shows only */
 	uint8_t lines; /* one each, no commas */
 };

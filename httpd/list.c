@@ -70,7 +70,8 @@ is_wanted(const struct list *l, const struct replica_process *p)
 	job = l->kind.job;
 	n = strlen(job);
 	/* "web", or "default.web" */
-	return n == 0 || (n == p->job_len && memcmp(job, p->job, n) == 0) ||
+	return !l->kind.one_job ||
+	    (n == p->job_len && memcmp(job, p->job, n) == 0) ||
 	    (p->job_len == n + 8 && memcmp(p->job, "default.", 8) == 0 &&
 		memcmp(p->job + 8, job, n) == 0);
 }
@@ -237,7 +238,7 @@ has_job(const struct client *c, const struct list *l)
 	size_t cursor;
 
 	cursor = 0;
-	return l->kind.job[0] == '\0' || next_row(c, l, &cursor, &p);
+	return !l->kind.one_job || next_row(c, l, &cursor, &p);
 }
 
 void

@@ -172,22 +172,3 @@ query_get(const struct client *c, const char *buf, const char *key, char *value,
 	}
 	return got == -1 ? -1 : found;
 }
-
-int
-accepts(const struct client *c, const char *buf, const char *type)
-{
-	const struct http_field *f;
-	const char *value;
-	size_t i;
-	size_t n;
-
-	n = strlen(type);
-	f = NULL;
-	while ((f = http_request_field(&c->req, buf, "Accept", f)) != NULL) {
-		value = buf + f->value.off;
-		for (i = 0; i + n <= f->value.len; i++)
-			if (http_equal(value + i, type, n))
-				return 1;
-	}
-	return 0;
-}

@@ -400,17 +400,30 @@ begin(struct request *q, struct stream *s)
 static enum format
 format_of(struct request *q, int follow)
 {
-	struct client *c;
+	/* Of those that are wanted alike, the first. */
+	static const struct {
+		const char *type;
+		enum format format;
+	} forms[] = {
+	    {"application/x-ndjson", FORMAT_NDJSON},
+	    {"text/event-stream", FORMAT_SSE},
+	    {"application/octet-stream", FORMAT_RAW},
+	    {"text/plain", FORMAT_RAW},
+	};
+	enum format format;
+	unsigned int best = 0;
+	unsigned int wanted;
+	size_t i;
 
-	c = q->client;
-	if (accepts(c, q->buf, "application/x-ndjson"))
-		return FORMAT_NDJSON;
-	if (accepts(c, q->buf, "text/event-stream"))
-		return FORMAT_SSE;
-	if (accepts(c, q->buf, "application/octet-stream") ||
-	    accepts(c, q->buf, "text/plain"))
-		return FORMAT_RAW;
-	return follow ? FORMAT_SSE : FORMAT_RAW;
+	format = follow ? FORMAT_SSE : FORMAT_RAW;
+	for (i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		wanted = accept_quality(q, forms[i].type);
+		if (wanted <= best)
+			continue;
+		best = wanted;
+		format = forms[i].format;
+	}
+	return format;
 }
 
 void

@@ -568,7 +568,8 @@ const struct key_group group_exited = {"ExitedVerifier", exited_keys, NULL};
 		.min = -64, \
 		.max = 255, \
 		.schema = "{\"$ref\":\"#/$defs/success-codes\"}", \
-		.about = "Exit codes that are no failure (0)."}, \
+		.about = \
+		    "Exit codes that are no failure (what exited asks for, or 0)."}, \
 	    {.name = "stop", \
 		.types = TYPE_STRING | TYPE_INTEGER | TYPE_GROUP | TYPE_LIST, \
 		.set = set_stop, \

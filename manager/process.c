@@ -87,17 +87,31 @@ process_code(int32_t status)
 	return WEXITSTATUS(status);
 }
 
+/* The code that an `exited` verifier asks for; 0 if there is none. */
+static int
+code_asked_for(const struct job_config *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->nverifiers; i++)
+		if (c->verifiers[i].kind == VERIFY_EXITED)
+			return c->verifiers[i].expect_code;
+	return 0;
+}
+
 int
 process_success(const struct process *p)
 {
+	const struct job_config *c;
 	size_t i;
 	int code;
 
+	c = p->job->config;
 	code = process_code(p->status);
-	if (p->job->config->nsuccess == 0)
-		return code == 0 ? 0 : -1;
-	for (i = 0; i < p->job->config->nsuccess; i++)
-		if (p->job->config->success_codes[i] == code)
+	if (c->nsuccess == 0)
+		return code == code_asked_for(c) ? 0 : -1;
+	for (i = 0; i < c->nsuccess; i++)
+		if (c->success_codes[i] == code)
 			return 0;
 	return -1;
 }

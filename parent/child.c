@@ -266,6 +266,7 @@ child_start(struct child *c)
 	c->wanted = 1;
 	c->guilty = 0;
 	c->lacking = 0;
+	c->dismissed = 0;
 	own = getpid();
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1)
 		goto later;
@@ -330,6 +331,7 @@ void
 child_stop(struct child *c)
 {
 	c->wanted = 0;
+	c->dismissed = 1;
 	(void)evtimer_del(&c->timer);
 	disconnect(c);
 	if (c->pid != 0)
@@ -537,7 +539,7 @@ child_reaped(pid_t pid, int status)
 		tls_checked(TLS_FILE_KEY, died, sizeof(died) - 1);
 		return 0;
 	}
-	if (c->lacking)
+	if (c->lacking || c->dismissed)
 		log_debug("%s %u: ended", c->program, c->instance);
 	else if (WIFSIGNALED(status))
 		log_warnx("%s %u was ended by signal %d%s", c->program,
@@ -610,6 +612,7 @@ end_unwanted(const struct table *before)
 		    !socket_same_listeners(before, parent.table)) {
 			/* Its listeners are others now. */
 			end_child(c);
+			c->dismissed = 1;
 			c->delay = 0;
 		}
 	}

@@ -44,6 +44,10 @@ now(void)
 
 static void __attribute__((noreturn)) quit(int code)
 {
+	if (code == 0 && (fflush(stdout) == EOF || ferror(stdout))) {
+		log_warn("standard output");
+		code = 1;
+	}
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe) there are no threads */
 	exit(code);
 }

@@ -244,6 +244,7 @@ struct child {
 	uint8_t birth; /* manager: enum birth */
 	uint8_t phase; /* manager: enum manager_phase */
 	uint8_t guilty; /* it was ended because of what it did */
+	uint8_t dismissed; /* it was ended because others are wanted */
 	uint8_t lacking; /* it was ended for want of a descriptor */
 	uint8_t refused; /* that, or that it cannot be started, was told */
 };

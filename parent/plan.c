@@ -145,7 +145,7 @@ look_ahead(struct plan *p)
 {
 	struct stat st;
 	char **c;
-	int denied;
+	int error;
 
 	if (stat(p->directory, &st) == -1)
 		return STAGE_CHDIR;
@@ -153,7 +153,8 @@ look_ahead(struct plan *p)
 		errno = ENOTDIR;
 		return STAGE_CHDIR;
 	}
-	denied = 0;
+	error = 0;
+	errno = ENOENT;
 	for (c = p->candidates; *c != NULL; c++) {
 		/* Relative to the directory it will be in. */
 		if ((*c)[0] != '/' ||
@@ -161,9 +162,11 @@ look_ahead(struct plan *p)
 			p->first = c;
 			return STAGE_NONE;
 		}
-		denied |= errno == EACCES;
+		if (error == 0 && errno != ENOENT && errno != ENOTDIR)
+			error = errno;
 	}
-	errno = denied ? EACCES : ENOENT;
+	if (error != 0)
+		errno = error;
 	return STAGE_EXEC;
 }
 

@@ -3,7 +3,10 @@
 import json
 import re
 
-from harness import ROOT, job
+import jsonschema
+import pytest
+
+from harness import ROOT, job, sh, wait_for
 
 
 def document():
@@ -63,3 +66,87 @@ def test_it_is_served(musterd):
     m = musterd({"keep_alive": True, "processes": {}})
     m.wait_status()
     assert m.get("/v1/openapi.json").json() == document()
+
+
+# --- the schemas ---
+
+
+def valid(schema, value):
+    """It is as the document says, and the document says all of it."""
+    d = document()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(
+        {**schema, "components": d["components"]},
+        format_checker=jsonschema.FormatChecker()).validate(value)
+
+
+def answer(path, status="200", type_="application/json"):
+    said = document()["paths"][path]["get"]["responses"][status]
+    return said["content"][type_]["schema"]
+
+
+def test_states():
+    text = (ROOT / "manager/feed.c").read_text()
+    assert document()["components"]["schemas"]["State"]["enum"] == \
+        re.findall(r'\[STATE_\w+\] = "(\w+)"', text)
+
+
+@pytest.fixture
+def many(musterd):
+    """Processes in many states."""
+    m = musterd({"keep_alive": True, "processes": {
+        "code": sh("exit 3", verify={"exited": 3}),
+        "signal": sh("kill -USR1 $$", verify={"exited": -10}),
+        "verified": sh("echo a; printf '\\377\\n'; echo c >&2; touch up; "
+                       "exec sleep 4000", verify={"file": "up"},
+                       stderr="show"),
+        "before": sh("exec sleep 4000", verify={"file": "go"},
+                     working_directory="/"),
+        "after": job("sleep", "4000", after="before"),
+        "later": job("sleep", "4000", after="after")}})
+    m.wait_status("launching processes")
+    wait_for("them", lambda: {
+        "waiting", "starting", "running", "exited"} <= {
+            p["state"] for p in m.get("/v1/processes").json()["processes"]})
+    return m
+
+
+def test_processes(many):
+    rows = many.get("/v1/processes").json()
+    assert any(p["exit"] and "signal" in p["exit"] for p in rows["processes"])
+    valid(answer("/v1/processes"), rows)
+    for p in rows["processes"]:
+        one = many.get(f"/v1/processes/{p['id']}").json()
+        valid(answer("/v1/processes/{id}"), one)
+        assert set(one) == set(p)
+    for line in many.get("/v1/processes", headers={
+            "Accept": "application/x-ndjson"}).text.splitlines():
+        valid(answer("/v1/processes", type_="application/x-ndjson"),
+              json.loads(line))
+
+
+def test_the_rest(many):
+    valid(answer("/v1"), many.get("/v1").json())
+    got = many.get("/v1/ready")
+    assert got.status == 503
+    valid(answer("/v1/ready", "503", "application/problem+json"), got.json())
+    (many.dir / "go").touch()
+    wait_for("all", lambda: many.get("/v1/ready").status == 200)
+    valid(answer("/v1/ready"), many.get("/v1/ready").json())
+    rows = {p["name"]: p for p in many.get("/v1/processes").json()["processes"]}
+    one = rows["default.verified"]["id"]
+    wait_for("its output", lambda: "c" in many.get(
+        f"/v1/processes/{one}/streams/stderr").text)
+    path = "/v1/processes/{id}/streams/{stream}"
+    kinds = set()
+    for stream in 1, 2:
+        for line in many.get(f"/v1/processes/{one}/streams/{stream}", headers={
+                "Accept": "application/x-ndjson"}).text.splitlines():
+            valid(answer(path, type_="application/x-ndjson"), json.loads(line))
+            kinds |= set(json.loads(line))
+    assert kinds >= {"data", "data_b64", "generation"}
+
+
+def test_a_wrong_answer_is_seen():
+    with pytest.raises(jsonschema.ValidationError):
+        valid(answer("/v1"), {"name": "muster"})

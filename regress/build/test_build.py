@@ -90,3 +90,13 @@ def test_install_and_uninstall(tmp_path):
             assert run("install")[name].read_text() == "mine\n"
     assert [name for name in run("uninstall")
             if not name.endswith("etc/muster/muster.yaml")] == []
+
+
+@pytest.mark.parametrize("program", ["sbin/musterd", "bin/musterctl"])
+@pytest.mark.parametrize("option", ["-V", "-h"])
+def test_nobody_could_read_it(program, option):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([harness.OBJ / program, option], stdout=full,
+                              stderr=subprocess.PIPE, encoding="utf-8")
+    assert done.returncode == 1
+    assert "standard output: No space left on device" in done.stderr

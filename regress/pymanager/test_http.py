@@ -626,8 +626,26 @@ def test_filter_by_job(two):
     for name in ("one", "default.one"):
         got = two.get(f"/v1/processes?job={name}").json()["processes"]
         assert [p["id"] for p in got] == [1]
-    got = two.get("/v1/processes?job=three")
-    assert (got.status, got.json()["code"]) == (404, "job-not-found")
+    for name in "three", "", "default.", "default":
+        got = two.get(f"/v1/processes?job={name}")
+        assert (got.status, got.json()["code"]) == (404, "job-not-found")
+
+
+@pytest.mark.parametrize("accept, lines", [
+    ("application/json, application/x-ndjson", True),
+    ("application/json, application/x-ndjson;q=0.9", False),
+    ("application/json;q=0.8, Application/X-NDJSON ; a=\"b,c;\\\"q=0\" ;q=0.9",
+     True),
+    ("application/x-ndjson;q=0", False), ("application/x-ndjson;q=0.000", False),
+    ("application/x-ndjson;q=0.001", True), ("application/x-ndjson;q=1.0", True),
+    ("application/x-ndjson;Q=nonsense", False),
+    ("application/x-ndjson2", False), ("x-application/x-ndjson", False),
+    ("*/*", False), (",,  ,application/x-ndjson", True), ("", False)])
+def test_accept(two, accept, lines):
+    got = two.get("/v1/processes", headers={"Accept": accept})
+    assert got.status == 200
+    assert got.headers["Content-Type"] == (
+        "application/x-ndjson" if lines else "application/json")
 
 
 def test_ndjson_list(two):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 import time
 
 import pytest
@@ -196,6 +197,25 @@ def test_program_is_no_program(musterd):
         assert m.wait() == 5
         assert "could not set up processes: PermissionError: [Errno 13] " \
             "Permission denied: './x'" in m.stdout_text()
+
+
+@pytest.mark.parametrize("name, error", [
+    ("./loop", "OSError: [Errno 40] Too many levels of symbolic links: "),
+    ("./" + "x" * 300, "OSError: [Errno 36] File name too long: "),
+    ("/dev/null/x", "NotADirectoryError: [Errno 20] Not a directory: "),
+    ("x" * 300, "OSError: [Errno 36] File name too long: ")],
+    ids=["loop", "long", "no directory", "long in PATH"])
+def test_executable_is_no_file(name, error):
+    """As Python tells it."""
+    m = harness.Musterd({"processes": {"a": job(name)}})
+    (m.dir / "loop").symlink_to("loop")
+    with pytest.raises(OSError) as raised:
+        subprocess.Popen([name], cwd=m.dir)
+    assert f"[Errno {raised.value.errno}]" in error
+    with m:
+        assert m.wait() == 5
+        assert f"could not set up processes: {error}'{name}'" \
+            in m.stdout_text()
 
 
 def test_directory_is_missing(musterd):
@@ -696,6 +716,17 @@ def test_success_codes(musterd):
                      m.all()["bad"]["generation"] == 2)
     assert m.all()["good"]["generation"] == 1
     assert m.all()["killed"]["exit"]["signal"] == "SIGTERM"
+
+
+def test_the_code_that_is_asked_for(musterd):
+    """It is no failure, for all that asks: restarts, readiness, `after`."""
+    m = musterd({**KEEP, "processes": {
+        "good": sh("exit 3", restart="on-failure", verify={"exited": 3}),
+        "next": sh("exec sleep 4000", after={"good": "exited"})}})
+    m.wait_status()
+    p = m.wait_state("good", "exited")
+    assert (p["verified"], p["generation"]) == (True, 1)
+    assert m.get("/v1/ready").json() == {"ready": True}
 
 
 def test_no_backoff(musterd):

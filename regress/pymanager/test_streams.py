@@ -143,6 +143,22 @@ def test_stream_of_1_0(talker):
     assert re.fullmatch(rb"hello \d+\n", body)
 
 
+@pytest.mark.parametrize("query, accept, kind", [
+    ("", "text/event-stream;q=0.1, application/octet-stream;q=0.2",
+     "application/octet-stream"),
+    ("", "application/x-ndjson;q=0, text/event-stream", "text/event-stream"),
+    ("?follow=1", "text/event-stream;q=0, text/plain;q=0.1",
+     "application/octet-stream"),
+    ("?follow=1", "application/x-ndjson;q=0", "text/event-stream"),
+    ("?follow=1", "*/*", "text/event-stream"),
+    ("", "*/*", "application/octet-stream")])
+def test_form_of_a_stream(talker, query, accept, kind):
+    """What is wanted most; if nothing is named, what suits."""
+    response = open_stream(talker(), query, accept)
+    assert response.headers["Content-Type"] == kind
+    response.connection.close()
+
+
 @pytest.mark.parametrize("query", [
     "?tail=x", "?lines=-1", "?since=", "?follow=2"])
 def test_bad_query_of_a_stream(talker, query):

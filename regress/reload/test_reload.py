@@ -7,6 +7,7 @@ import re
 import signal
 import time
 
+import harness
 from harness import job, sh, wait_for
 from steps import KEEP, ids, manager, others, pids, reload, rewrite
 
@@ -243,6 +244,22 @@ def test_warnings_are_told(musterd):
     expect(m, {"a": {**a, "restrat": "always"}}, "1 not touched")
     assert len(re.findall(r"^\[WARNING\] .*restrat: unknown key",
                           m.stdout_text() + m.stderr_text(), re.M)) == 1
+
+
+def test_other_listeners(musterd):
+    """The workers are others then; that they were ended is no news."""
+    m = musterd({**KEEP, "processes": {"a": job("sleep", "1000")}}, "-v")
+    m.wait_status()
+    before = [p.pid for p in m.component("muster-httpd")]
+    config = json.loads(m.file.read_text())
+    config["http"]["port"] = m.port = harness.free_port()
+    m.file.write_text(json.dumps(config))
+    reload(m)
+    m.wait_text("reloaded: ")
+    m.wait_status()
+    wait_for("others", lambda: not {
+        p.pid for p in m.component("muster-httpd")} & set(before))
+    assert "muster-httpd" not in m.stdout_text() + m.stderr_text()
 
 
 def test_signals_in_a_row(musterd):
