@@ -1,7 +1,7 @@
 /* sources: fuzz/frame.c fuzz/fresh.c httpd/accept.c httpd/access.c
- * httpd/api_pymanager.c httpd/api_v1.c httpd/client.c httpd/diag_linux.c httpd/http1.c
- * httpd/http_host.c httpd/http_response.c httpd/http_target.c httpd/json.c
- * httpd/list.c httpd/listen.c httpd/openapi.c httpd/principal.c
+ * httpd/api_pymanager.c httpd/api_v1.c httpd/client.c httpd/diag_linux.c
+ * httpd/http1.c httpd/http_host.c httpd/http_response.c httpd/http_target.c
+ * httpd/json.c httpd/list.c httpd/listen.c httpd/openapi.c httpd/principal.c
  * httpd/refusal.c httpd/replica.c httpd/respond.c httpd/rights.c
  * httpd/room.c httpd/route.c httpd/stream.c httpd/table.c httpd/tls_files.c
  * httpd/tls_memory.c httpd/transport_tls.c httpd/turn.c httpd/words.c
