@@ -136,8 +136,8 @@ static const struct sandbox_rule sandbox_rules[] = {
     {SCMP_SYS(connect), VERIFIER | RESOLVER, ANY},
     {SCMP_SYS(setsockopt), VERIFIER | RESOLVER, OPTION},
     {SCMP_SYS(getpeername), VERIFIER, ANY},
-    {SCMP_SYS(poll), VERIFIER | RESOLVER, ANY},
-    {SCMP_SYS(ppoll), VERIFIER | RESOLVER, ANY},
+    {SCMP_SYS(poll), HTTPD | VERIFIER | RESOLVER, ANY},
+    {SCMP_SYS(ppoll), HTTPD | VERIFIER | RESOLVER, ANY},
 
     {SCMP_SYS(openat), RESOLVER, READ_ONLY},
     {SCMP_SYS(newfstatat), RESOLVER, ANY},

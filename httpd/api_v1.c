@@ -230,10 +230,8 @@ static void
 put_stream(const struct replica_process *p, unsigned int number)
 {
 	const struct stream_cell *cell;
-	size_t i;
 
-	i = (size_t)p->slot * CELLS_PER_SLOT + number - 1;
-	cell = p->slot == UINT32_MAX || i >= ncells ? NULL : &cells[i];
+	cell = stream_cell(p, number);
 	json_open(&out, '{');
 	json_key(&out, "name");
 	json_text(&out, number == 1 ? "stdout" : "stderr");

@@ -1,6 +1,7 @@
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,6 +21,7 @@
  */
 
 #define READ_SIZE ((size_t)HTTP_MAX_HEAD)
+#define LOOK_SECONDS 2 /* between looks at who is not read from */
 #define TOLD_ENOUGH 4 /* then it costs less not to be told again */
 #define KEEP_OUTPUT 2048 /* buffers up to this size are kept */
 #define MAX_ANSWER (4UL * 1024 * 1024) /* unsent, and more is to be written */
@@ -66,6 +68,12 @@ watch(struct client *c)
 		tv.tv_sec = left > 0 ? left : 1;
 	}
 	c->unwatched = 0;
+	if (c->looked_at) {
+		(void)event_del(&c->read);
+		(void)event_assign(
+		    &c->read, base, c->fd, EV_READ | EV_PERSIST, read_cb, c);
+		c->looked_at = 0;
+	}
 	add(&c->read, &tv);
 }
 
@@ -338,7 +346,7 @@ client_flush(struct client *c)
 		return;
 	}
 	c->writing = 1;
-	add(&c->write, &tv);
+	add(&c->write, c->stream != NULL ? NULL : &tv);
 }
 
 static void
@@ -599,23 +607,63 @@ drain(struct client *c)
 		client_free(c);
 }
 
+/* Its end, which may be behind what it has said (a record of TLS, a request).
+ */
+static int
+has_ended(const struct client *c)
+{
+	struct pollfd p = {c->fd, POLLRDHUP, 0};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static void
+look_cb(int fd, short ev, void *arg)
+{
+	struct client *c;
+
+	(void)fd;
+	(void)ev;
+	c = arg;
+	if (!has_ended(c))
+		return;
+	c->gone = 1;
+	(void)event_del(&c->read);
+	if (stream_follows(c->stream))
+		client_free(c);
+}
+
 /*
  * It says something, or its end, before its turn: client_done() or
  * write_cb() goes on.  Who follows a stream says nothing but that he has
- * gone, and must not keep his place until there is something to write.
+ * gone, and must not keep his place until there is something to write.  Who
+ * waits may have closed the half on which he sends, but loses his place first.
  */
 static void
 read_later(struct client *c)
 {
+	struct timeval tv = {LOOK_SECONDS, 0};
 	char byte;
 	ssize_t n;
 
 	n = recv(c->fd, &byte, 1, MSG_PEEK);
-	if ((stream_follows(c->stream) && transport_is_closed(c)) ||
-	    (n == -1 && errno != EAGAIN && errno != EINTR))
+	if (n == -1 && errno != EAGAIN && errno != EINTR) {
 		client_free(c);
-	else
-		unwatch(c);
+		return;
+	}
+	unwatch(c);
+	if (c->state != CLIENT_WAITING && !stream_follows(c->stream))
+		return;
+	c->gone = has_ended(c);
+	if (c->gone) {
+		if (stream_follows(c->stream))
+			client_free(c);
+		return;
+	}
+	/* An end behind what was said would not be told. */
+	c->looked_at = 1;
+	(void)event_assign(&c->read, base, -1, EV_PERSIST, look_cb, c);
+	add(&c->read, &tv);
 }
 
 static void

@@ -21,6 +21,8 @@
 #define HEAD_SECONDS 10 /* from its first byte to its last */
 #define IDLE_SECONDS 75 /* between requests */
 #define WRITE_SECONDS 30 /* without progress of the reader */
+#define PAUSE_SECONDS 30 /* then another reader of output may have his place \
+			  */
 #define MAX_OUTPUT 16384 /* unsent: its next request waits */
 #define MIN_OUTPUT 3584 /* the same, when many do not read */
 #define MAX_STREAMS 400 /* readers of output; others find room, too */
@@ -161,6 +163,8 @@ struct client {
 	uint8_t turn; /* enum turn_queue */
 	uint8_t shaken; /* a step of its handshake was made */
 	uint8_t unwatched; /* nothing is read for now */
+	uint8_t looked_at; /* now and then, for its end, while unwatched */
+	uint8_t gone; /* it waits, and will not say more */
 	uint8_t told; /* how often, that there is something to read */
 	uint8_t more; /* `in` may hold a whole request */
 	int64_t debt; /* ns: until then it has used its time */
@@ -399,6 +403,9 @@ void api_v1_ready_gone(struct client *);
 
 int stream_message(struct channel *, struct imsg *, void *);
 void stream_free(struct stream *);
+/* What has been written so far; NULL if it is not known. */
+const struct stream_cell *stream_cell(
+    const struct replica_process *, unsigned int number);
 int stream_follows(const struct stream *); /* NULL does not */
 /* May it see the process that it reads (as long as there is one)? */
 int stream_is_covered(const struct client *);

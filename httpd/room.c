@@ -69,9 +69,10 @@ has_said_nothing(const struct client *c)
 
 /*
  * Those who may go, in this order: who has been silent for a while, between
- * two requests or within one that he does not end, or was told to go; who does
- * not read his answer; who has been silent for a moment; who does not read
- * what he follows.  Of each kind the one who has been so for longest.
+ * two requests or within one that he does not end, was told to go, or waits and
+ * has closed his end; who does not read his answer; who has been silent for a
+ * moment; who does not read what he follows.  Of each kind the one who has been
+ * so for longest.
  */
 enum kind { SILENT, STALLED, PAUSING, FOLLOWER, KINDS };
 
@@ -85,7 +86,8 @@ kind_of(const struct client *c, int64_t now)
 			return KINDS;
 		return stream_follows(c->stream) ? FOLLOWER : STALLED;
 	}
-	if (c->state == CLIENT_CLOSING)
+	if (c->state == CLIENT_CLOSING ||
+	    (c->state == CLIENT_WAITING && c->gone))
 		return SILENT;
 	if (c->state != CLIENT_READING && c->state != CLIENT_HANDSHAKE)
 		return KINDS;
@@ -124,7 +126,7 @@ missed_least(const struct client *newcomer)
 		if (kind == KINDS || first[kind] != NULL)
 			continue;
 		/* What it has just said may not have been read yet. */
-		if (!c->writing && c->state != CLIENT_CLOSING &&
+		if (!c->writing && c->state != CLIENT_CLOSING && !c->gone &&
 		    c->head_deadline == 0 && peeks++ < PEEKS &&
 		    !has_said_nothing(c))
 			continue;

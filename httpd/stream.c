@@ -32,7 +32,11 @@ struct stream {
 	uint8_t format;
 	uint8_t told_end; /* `eof` of this generation was sent */
 	uint8_t is_foreign; /* asked for the id of another musterd */
+	uint8_t is_bounded; /* `until` is known */
 	int64_t from; /* next offset, or negative: before the end */
+	/* What there was when it was asked for; who writes faster than is read
+	 * would let a read without ?follow= never end. */
+	uint64_t until;
 	uint32_t lines;
 };
 
@@ -84,6 +88,15 @@ stream_free(struct stream *s)
 	TAILQ_REMOVE(&streams, s, entry);
 	nstreams--;
 	free(s);
+}
+
+const struct stream_cell *
+stream_cell(const struct replica_process *p, unsigned int number)
+{
+	size_t i;
+
+	i = (size_t)p->slot * CELLS_PER_SLOT + number - 1;
+	return p->slot == UINT32_MAX || i >= ncells ? NULL : &cells[i];
 }
 
 int
@@ -253,10 +266,31 @@ struct piece {
 	size_t len;
 };
 
+/* Leaves only what is before the end of a read.  1: that was all. */
+static int
+cut(struct stream *s, struct piece *p)
+{
+	if (s->follow)
+		return 0;
+	/* The relay may have taken more since. */
+	if (!s->is_bounded && p->offset + p->len > s->until)
+		s->until = p->offset + p->len;
+	s->is_bounded = 1;
+	if (p->offset + p->len < s->until)
+		return p->end || p->len == 0;
+	if (p->offset + p->len > s->until) {
+		p->end = 0;
+		p->len =
+		    p->offset < s->until ? (size_t)(s->until - p->offset) : 0;
+	}
+	return 1;
+}
+
 static void
-got_piece(struct stream *s, const struct piece *p)
+got_piece(struct stream *s, struct piece *p)
 {
 	struct client *c;
+	int over;
 
 	c = s->client;
 	if (p->error != 0) {
@@ -268,6 +302,7 @@ got_piece(struct stream *s, const struct piece *p)
 		room_defer(c);
 		return;
 	}
+	over = cut(s, p);
 	if (p->generation != s->generation) {
 		if (s->generation != 0 && !s->told_end)
 			send_number(
@@ -289,7 +324,7 @@ got_piece(struct stream *s, const struct piece *p)
 		s->told_end = 1;
 		send_number(s, "eof", "offset", s->from, (uint64_t)s->from);
 	}
-	if (!s->follow && (p->end || p->len == 0)) {
+	if (over) {
 		finish(c);
 		return;
 	}
@@ -358,6 +393,7 @@ begin(struct request *q, struct stream *s)
 	char text[64];
 	const char *dash;
 	int64_t n;
+	int resumed = 0;
 	int got;
 
 	s->from = 0;
@@ -379,17 +415,19 @@ begin(struct request *q, struct stream *s)
 			    0);
 		if (error == NULL)
 			s->from = s->is_foreign ? 0 : n;
+		/* A browser comes back with the same query. */
+		resumed = error == NULL && !s->is_foreign;
 	}
 	if ((got = number_of(q, "tail", INT64_MAX, &n)) == -1)
 		return -1;
 	/* "Before the end" is negative; beyond it is at the end. */
-	if (got == 1)
+	if (got == 1 && !resumed)
 		s->from = n == 0 ? INT64_MAX : -n;
 	if ((got = number_of(q, "lines", 1000000, &n)) == -1)
 		return -1;
-	if (got == 1)
+	if (got == 1 && !resumed)
 		s->lines = (uint32_t)n;
-	if (got == 1 && n == 0)
+	if (got == 1 && n == 0 && !resumed)
 		s->from = INT64_MAX;
 	if ((got = number_of(q, "follow", 1, &n)) == -1)
 		return -1;
@@ -426,11 +464,27 @@ format_of(struct request *q, int follow)
 	return format;
 }
 
+/* A reader that pauses is waited for until another wants his place. */
+static void
+make_room(void)
+{
+	struct stream *s;
+	int64_t before;
+
+	before = now_ms() - PAUSE_SECONDS * 1000LL;
+	TAILQ_FOREACH (s, &streams, entry)
+		if (s->client->writing && s->client->progress < before) {
+			client_free(s->client);
+			return;
+		}
+}
+
 void
 api_v1_stream(struct request *q)
 {
 	static const char *const types[] = {"application/octet-stream",
 	    "text/event-stream", "application/x-ndjson"};
+	const struct stream_cell *cell;
 	struct replica_process p;
 	struct stream *s;
 	const char *error;
@@ -455,6 +509,8 @@ api_v1_stream(struct request *q)
 		    "the process has no such stream");
 		return;
 	}
+	if (nstreams >= MAX_STREAMS)
+		make_room();
 	s = nstreams < MAX_STREAMS ? calloc(1, sizeof(*s)) : NULL;
 	if (s == NULL) {
 		respond_problem(q->client, 503, "too-many-readers",
@@ -464,6 +520,8 @@ api_v1_stream(struct request *q)
 	s->client = q->client;
 	s->process = id;
 	s->number = (uint8_t)number;
+	cell = stream_cell(&p, number);
+	s->until = cell == NULL ? 0 : cell->offset;
 	TAILQ_INSERT_TAIL(&streams, s, entry);
 	nstreams++;
 	if (begin(q, s) == -1) {

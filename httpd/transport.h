@@ -29,8 +29,6 @@ int transport_handshake(struct client *);
 /* As recv(2) and send(2) without flags: -1 with EAGAIN if there is nothing. */
 ssize_t transport_read(struct client *, void *, size_t);
 ssize_t transport_write(struct client *, const void *, size_t);
-/* Has the peer closed its end?  What it has sent is left to be read. */
-int transport_is_closed(struct client *);
 /* Tells the peer that no more is written; the descriptor stays. */
 void transport_end(struct client *);
 void transport_free(struct client *);

@@ -44,16 +44,6 @@ transport_write(struct client *c, const void *data, size_t len)
 	return send(c->fd, data, len, MSG_NOSIGNAL);
 }
 
-int
-transport_is_closed(struct client *c)
-{
-	char byte;
-	ssize_t n;
-
-	n = recv(c->fd, &byte, 1, MSG_PEEK);
-	return n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR);
-}
-
 void
 transport_end(struct client *c)
 {

@@ -1,8 +1,5 @@
 #include <sys/socket.h>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -246,24 +243,6 @@ transport_write(struct client *c, const void *data, size_t len)
 		return -1;
 	}
 	return n;
-}
-
-/* A closing peer says so in a record of its own before its end of file. */
-int
-transport_is_closed(struct client *c)
-{
-	struct tcp_info info;
-	socklen_t len;
-	char byte;
-	ssize_t n;
-
-	n = recv(c->fd, &byte, 1, MSG_PEEK);
-	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
-		return 1;
-	len = sizeof(info);
-	return c->tls != NULL && n > 0 &&
-	    getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
-	    info.tcpi_state != TCP_ESTABLISHED;
 }
 
 void

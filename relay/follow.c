@@ -25,7 +25,7 @@
 #define READ_SIZE ((size_t)MAX_READ)
 #define MAX_WAITING 4096 /* requests of a worker */
 #define MAX_QUEUED (1024UL * 1024) /* bytes of answers not yet taken */
-#define MAX_SCAN (1024UL * 1024) /* bytes looked through for lines */
+#define MAX_SCAN (4UL * 1024 * 1024) /* bytes looked through for lines */
 #define SCAN_CHUNK 8192
 #define STALLED_MS 5
 
@@ -231,13 +231,17 @@ follow_forget(struct stream *s)
 /* ---- lines ------------------------------------------------------------------
  */
 
-/* Offset where the last `lines` lines begin, MAX_SCAN back at most. */
+/*
+ * Offset where the last `lines` lines begin, MAX_SCAN back at most; the first
+ * of those that are kept may have lost its begin and does not count.
+ */
 static uint64_t
 lines_back(const struct stream *s, uint32_t lines)
 {
 	uint64_t start = journal_start(&s->journal);
 	uint64_t end = s->journal.end;
 	uint64_t at = end;
+	uint64_t first = 0;
 
 	if (end - start > MAX_SCAN)
 		start = end - MAX_SCAN;
@@ -253,11 +257,12 @@ lines_back(const struct stream *s, uint32_t lines)
 			/* The end of the last line begins no other. */
 			if (buf[len] != '\n' || at + len + 1 == end)
 				continue;
+			first = at + len + 1;
 			if (--lines == 0)
-				return at + len + 1;
+				return first;
 		}
 	}
-	return start;
+	return start > 0 && first > 0 ? first : start;
 }
 
 /* Resolves what was asked for to an offset. */

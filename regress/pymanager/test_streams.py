@@ -237,6 +237,55 @@ def test_last_event_id(talker):
     again.connection.close()
 
 
+@pytest.mark.parametrize("query", ["tail=3", "tail=0", "lines=1", "lines=0"])
+def test_last_event_id_and_a_tail(talker, query):
+    """A browser that comes back has the same query: it goes on all the same."""
+    m = talker()
+    m.wait_text("^hello")
+    m.say("more\n" * 10)
+    harness.wait_for("it", lambda: m.get(
+        "/v1/processes/1/streams/1").text.endswith("more\n"))
+    last = f"{m.get('/v1').json()['boot']}-7"
+    response = open_stream(m, "?follow=1&" + query,
+                           headers={"Last-Event-ID": last})
+    source = events(response)
+    assert next(source)["event"] == "generation"
+    assert next(source)["data"]["offset"] == 7
+    response.connection.close()
+
+
+@pytest.mark.parametrize("query, least, most", [
+    ("", 1, 4 << 20), ("?tail=100", 100, 100), ("?lines=20", 20 * 51, 20 * 51),
+    ("?since=0", 1, 4 << 20)])
+@pytest.mark.parametrize("accept", ["text/plain", "application/x-ndjson"])
+def test_read_of_one_that_writes_on(musterd, query, least, most, accept):
+    """What there is when it is asked for, and no more."""
+    m = musterd({**KEEP, "processes": {"a": job(
+        "yes", "x" * 50, suppress_output=True, capture=65536)}})
+    m.wait_status()
+    harness.wait_for("output", lambda: m.all()["a"]["streams"][0][
+        "offset"] > 1 << 20)
+    body = m.get(f"/v1/processes/1/streams/1{query}",
+                 headers={"Accept": accept}, timeout=20).body
+    if accept.endswith("json"):
+        body = b"".join(content(e) for e in map(
+            json.loads, body.splitlines()) if e["event"] == "io")
+    assert least <= len(body) <= most
+
+
+def test_lines_are_whole(musterd):
+    """The first of those that are kept has lost its begin."""
+    m = musterd({**KEEP, "processes": {"a": sh(
+        "i=10000; while test $i -lt 20000; do echo line $i; i=$((i + 1)); "
+        "done; exec sleep 4000", suppress_output=True, capture=4096)}})
+    m.wait_status()
+    harness.wait_for("all", lambda: m.all()["a"]["streams"][0][
+        "offset"] == 10000 * 11)
+    lines = m.get("/v1/processes/1/streams/1?lines=100000").text.splitlines()
+    assert len(lines) > 300
+    assert lines == [f"line {n}" for n in range(20000 - len(lines), 20000)]
+
+
 def test_last_event_id_of_another(talker):
     """Its offsets say nothing here: all that is kept comes, behind a gap."""
     m = talker()

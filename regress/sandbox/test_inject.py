@@ -44,7 +44,7 @@ MAY = {
     "manager": EVERY | {"exit", "sysinfo"},
     "relay": EVERY | words("clock_nanosleep fallocate lseek pread64 pwrite64 "
                            "splice"),
-    "httpd": EVERY | NETWORK | {"accept4", "shutdown"},
+    "httpd": EVERY | NETWORK | words("accept4 poll ppoll shutdown"),
     "verifier": EVERY | NETWORK | ASKS | words("getpeername rt_sigaction "
                                                "shutdown"),
     "resolver": EVERY | NETWORK | ASKS | words("lseek readv sendmmsg uname"),

@@ -1,5 +1,6 @@
 """TLS on the TCP port: what is offered, what is refused, and new files."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -623,6 +624,30 @@ def test_memory_of_many(start, ca, what):
     if not harness.SAN:
         assert 1 << 20 < peak < 8 << 20
     assert workers(m) == before
+
+
+def test_followers_that_close_as_they_should(start, ca):
+    """With the record that says so, in front of the end itself."""
+    m = start()
+    wait_for("both", lambda: len(workers(m)) == 2)
+
+    def descriptors():
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in workers(m))
+
+    for _ in range(10):
+        ask(m, context(ca))
+    before = descriptors()
+    for _ in range(30):
+        with context(ca).wrap_socket(
+                socket.create_connection(("127.0.0.1", m.port), 20),
+                server_hostname="localhost") as s:
+            s.sendall(b"GET /v1/processes/1/streams/1?follow=1 HTTP/1.1\r\n"
+                      b"Host: localhost\r\nAccept: text/plain\r\n\r\n")
+            assert s.recv(100).startswith(b"HTTP/1.1 200 ")
+            s.settimeout(0.01)
+            with contextlib.suppress(OSError):
+                s.unwrap()
+    wait_for("their end", lambda: descriptors() <= before + 5)
 
 
 def test_a_long_chain(start, ca, alice, tmp_path):
