@@ -178,10 +178,9 @@ judge(struct restart *r, struct one *one, const struct reply *reply)
 	    (reply->status == 403 &&
 		json_object_get(reply->json, "success") == NULL))
 		return tell_bad(r, one, reply_text(reply), CTL_DENIED);
-	/* pymanager's list, which counts here, has only what was verified. */
 	if (reply->status == 404 && one->document != NULL)
 		return tell_bad(r, one,
-		    "cannot be restarted before it was verified once",
+		    "cannot be restarted while it waits for its first start",
 		    CTL_FAILED);
 	text = xasprintf("restart failed: %s", reply_text(reply));
 	code = tell_bad(

@@ -259,6 +259,33 @@ spawn_may_work_later(const struct process *p)
 	    p->error == EMFILE || p->error == ENFILE || p->error == ETXTBSY;
 }
 
+/*
+ * on-exit: shutdown.  Its code is musterd's, but a command of -x that is cut
+ * off by that has not succeeded, whatever this one did.
+ */
+static void
+end_all_with(const struct process *p)
+{
+	const struct process *command;
+	char end[64];
+	int code;
+
+	if (!p->job->config->exit_shutdown)
+		return;
+	code = process_code(p->status);
+	if (code < 0)
+		code = 128 - code;
+	command = mgr.runner == NULL ? NULL : mgr.runner->processes[0];
+	if (command != NULL && command != p && !shutting_down() &&
+	    !command->ended) {
+		process_end_text(p, end, sizeof(end));
+		log_warnx("%s: %s, and ends all (on-exit)", p->job->name, end);
+		if (code == 0)
+			code = command->live ? 128 + SIGTERM : EXIT_SETUP;
+	}
+	shutdown_begin(code);
+}
+
 static void
 spawn_again_or_not(struct process *p)
 {
@@ -270,8 +297,8 @@ spawn_again_or_not(struct process *p)
 	    restart_decide(p, &delay) != RESTART_GIVE_UP) {
 		set_state(p, STATE_BACKOFF);
 		process_timer(p, delay < SPAWN_PAUSE ? SPAWN_PAUSE : delay);
-	} else if (p->job->config->exit_shutdown)
-		shutdown_begin(WEXITSTATUS(p->status));
+	} else
+		end_all_with(p);
 }
 
 static void
@@ -441,7 +468,8 @@ process_tell_over(const struct process *p)
 		    p->job->name, end);
 	else if (p->state == STATE_EXITED && mgr.runner != NULL &&
 	    !p->job->hidden && mgr.phase == PHASE_RUNNING &&
-	    process_success(p) == -1 && !is_to_end(p->job->config))
+	    process_success(p) == -1 && !is_to_end(p->job->config) &&
+	    !p->job->config->exit_shutdown) /* it is told there */
 		log_warnx("%s: %s", p->job->name, end);
 }
 
@@ -478,10 +506,7 @@ settle(struct process *p)
 		process_tell_over(p);
 		verify_process_ended(p, 0);
 		launch_continue();
-		if (p->job->config->exit_shutdown)
-			shutdown_begin(process_code(p->status) < 0 ?
-				128 - process_code(p->status) :
-				process_code(p->status));
+		end_all_with(p);
 		return;
 	}
 	verify_process_ended(p, 1);

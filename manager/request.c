@@ -114,6 +114,20 @@ answer_now(const struct request *r, const char *what, uint16_t status,
 	answer(r->worker, r->id, status, code, detail, 0);
 }
 
+/*
+ * pymanager's list has what was verified once.  When the launch is over there
+ * may be others, of a reload or not to be started by themselves: who asks for
+ * one means it.
+ */
+static int
+may_restart(const struct process *p)
+{
+	if (p == NULL || p->job->hidden)
+		return 0;
+	return p->listed ||
+	    (mgr.phase == PHASE_RUNNING && p->state != STATE_WAITING);
+}
+
 static void
 restart_process(const struct request *r)
 {
@@ -129,7 +143,7 @@ restart_process(const struct request *r)
 	}
 	id = (uint32_t)strtonum(r->argument, 1, INT32_MAX, &error);
 	p = error == NULL ? process_find(id) : NULL;
-	if (p == NULL || !p->listed || p->job->hidden) {
+	if (!may_restart(p)) {
 		answer_now(r, "restart", 404, "process-not-found", r->argument);
 		return;
 	}
@@ -257,7 +271,7 @@ audit_refused(const struct request *r, uint16_t status)
 	p = error == NULL ? process_find(id) : NULL;
 	if (r->op == REQUEST_SHUTDOWN)
 		(void)snprintf(text, sizeof(text), "shutdown");
-	else if (p != NULL && p->listed && !p->job->hidden)
+	else if (p != NULL && may_restart(p))
 		(void)snprintf(
 		    text, sizeof(text), "restart %u (%s)", p->id, p->job->name);
 	else

@@ -90,7 +90,7 @@ def test_restart_fails(ctl, fake):
     (failing("Process is in shutdown.", 403), 1,
      "web: restart failed: Process is in shutdown."),
     (failing("Process with id '1' not found.", 404), 1,
-     "web: cannot be restarted before it was verified once"),
+     "web: cannot be restarted while it waits for its first start"),
     (lambda q: q.problem(403, "you may not"), 4, "web: you may not"),
     (lambda q: q.answer(500, "<html>", "text/html"), 1,
      "web: restart failed: HTTP status 500"),

@@ -246,6 +246,41 @@ def test_warnings_are_told(musterd):
                           m.stdout_text() + m.stderr_text(), re.M)) == 1
 
 
+def test_restart_of_what_was_never_verified(musterd):
+    """What failed in a reload, is stuck, or was not to be started by itself."""
+    m = musterd({**KEEP, "processes": {"a": job("sleep", "1000", after=[])}})
+    m.wait_status()
+    rewrite(m, {
+        "a": job("sleep", "1000", after=[]),
+        "late": job("./late", after=[]),
+        "hung": sh("test -f go && touch up; exec sleep 1001", after=[],
+                   verify={"file": "up", "timeout": 0}),
+        "off": job("sleep", "1002", autostart=False, after=[]),
+        "waits": job("sleep", "1003", after=["hung"])})
+    reload(m)
+    m.wait_text("reloaded: ")
+    wait_for("it", lambda: "late" in m.all())
+    m.wait_state("late", "failed")
+    m.wait_state("hung", "starting")
+    ids = {name: p["id"] for name, p in m.all().items()}
+    assert m.post(f"/restart/{ids['late']}").status == 500
+    (m.dir / "late").write_text("#!/bin/sh\nexec sleep 1004\n")
+    (m.dir / "late").chmod(0o755)
+    (m.dir / "go").touch()
+    assert m.post(f"/restart/{ids['waits']}").status == 404
+    for name in "late", "off", "hung":
+        assert m.post(f"/restart/{ids[name]}").json()["success"], name
+        assert m.all()[name]["state"] == "running"
+    m.wait_state("waits", "running")
+    assert len(m.processes()) == 5
+    assert m.get("/v1/ready").status == 200
+    assert "[AUDIT]" in m.stdout_text() + m.stderr_text()
+    # They are still known, and stay up, when the manager is another.
+    before = pids(m)
+    os.kill(manager(m), signal.SIGKILL)
+    wait_for("the next", lambda: m.status() == "running" and pids(m) == before)
+
+
 def test_other_listeners(musterd):
     """The workers are others then; that they were ended is no news."""
     m = musterd({**KEEP, "processes": {"a": job("sleep", "1000")}}, "-v")

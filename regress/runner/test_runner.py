@@ -124,6 +124,32 @@ def test_on_exit_shutdown_ends_it(run):
     m = run({"a": sh("sleep 0.3; exit 6", on_exit="shutdown")}, "sleep",
             "4000")
     assert m.wait() == 6
+    assert m.stderr_text().count("a: exited with code 6") == 1
+
+
+@pytest.mark.parametrize("command", [
+    "sleep 4000", "trap 'exit 9' TERM; while :; do sleep 0.1; done"])
+def test_cut_off_by_one_that_has_ended_well(run, command):
+    """The command has not succeeded, whatever that one did."""
+    m = run({"db": sh("sleep 0.3; exit 0", on_exit="shutdown")},
+            "sh", "-c", command)
+    assert m.wait() == 128 + 15
+    assert "db: exited with code 0, and ends all (on-exit)" in m.stderr_text()
+
+
+def test_ended_before_the_command(run):
+    m = run({"db": job("true", on_exit="shutdown"), "slow": sh(
+        "exec sleep 4000", verify={"file": "never", "timeout": "20s"})},
+        "touch", "ran")
+    assert m.wait() == 5
+    assert not (m.dir / "ran").exists()
+
+
+def test_one_that_ends_all_beside_a_command_that_has_ended(run):
+    m = run({"a": sh("trap 'exit 6' TERM; touch up; while :; do sleep 0.1; "
+                     "done", on_exit="shutdown", verify={"file": "up"})},
+            "sh", "-c", "exit 3")
+    assert m.wait() == 3
 
 
 # --- its streams are its own ---
