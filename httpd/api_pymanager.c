@@ -48,6 +48,8 @@ put_process(const struct replica_process *p)
 static void
 fail(struct client *c, int status, const char *message)
 {
+	static const struct http_extra retry = {"Retry-After", "1"};
+
 	json_begin(&out);
 	json_open(&out, '{');
 	json_key(&out, "success");
@@ -58,7 +60,11 @@ fail(struct client *c, int status, const char *message)
 	json_text(&out, message);
 	json_close(&out, '{');
 	json_close(&out, '{');
-	respond_json(c, status, &out);
+	if (status == 503 && !out.failed)
+		respond(c, status, "application/json", out.data, out.len,
+		    &retry, 1);
+	else
+		respond_json(c, status, &out);
 }
 
 static void
@@ -188,6 +194,7 @@ restart_answer(struct client *c, const struct answer *a)
 static int
 python_int(const char *s, char *digits, size_t size)
 {
+	size_t first;
 	size_t n;
 
 	n = 0;
@@ -197,13 +204,19 @@ python_int(const char *s, char *digits, size_t size)
 			digits[n++] = '-';
 		s++;
 	}
+	first = n;
 	if (*s < '0' || *s > '9')
 		return -1;
 	for (; (*s >= '0' && *s <= '9') ||
 	     (*s == '_' && s[1] >= '0' && s[1] <= '9');
 	     s++)
-		if (*s != '_' && n < size - 1)
+		/* Zeros before a number say nothing. */
+		if (*s != '_' && n < size - 1 && (*s != '0' || n > first))
 			digits[n++] = *s;
+	if (n == first) {
+		digits[0] = '0'; /* which has no sign */
+		n = 1;
+	}
 	digits[n] = '\0';
 	return s[strspn(s, " \t")] == '\0' ? 0 : -1;
 }
@@ -213,7 +226,7 @@ api_restart(struct request *q)
 {
 	struct replica_process p;
 	const char *error;
-	char digits[32];
+	char digits[160];
 	char text[256];
 	uint32_t id;
 
@@ -228,8 +241,9 @@ api_restart(struct request *q)
 		return;
 	}
 	id = (uint32_t)strtonum(digits, 1, UINT32_MAX, &error);
-	if (!access_is_whole(q->client) &&
-	    (error != NULL || access_find(q->client, id, &p) == -1)) {
+	if (strlen(digits) >= sizeof(q->client->argument) ||
+	    (!access_is_whole(q->client) &&
+		(error != NULL || access_find(q->client, id, &p) == -1))) {
 		(void)snprintf(text, sizeof(text),
 		    "Process with id '%s' not found.", digits);
 		refusal_audit(q->client, REQUEST_RESTART_PROCESS, digits, 404);

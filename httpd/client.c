@@ -394,6 +394,32 @@ refuse(struct client *c, int status, const char *code, const char *reason)
 	respond_problem(c, status, code, reason);
 }
 
+/* RFC 9457 3.1.3: a kind of problem has one title, here that of its status. */
+static const char *
+code_of(int status)
+{
+	switch (status) {
+	case 411:
+		return "length-required";
+	case 413:
+		return "content-too-large";
+	case 414:
+		return "uri-too-long";
+	case 417:
+		return "expectation-failed";
+	case 421:
+		return "misdirected";
+	case 431:
+		return "head-too-large";
+	case 501:
+		return "not-implemented";
+	case 505:
+		return "version-not-supported";
+	default:
+		return "bad-request";
+	}
+}
+
 /* A head is not complete.  Its time does not begin anew with each byte; -1
  * when it is over. */
 static int
@@ -467,7 +493,8 @@ next_request(struct client *c, char *buf, size_t len)
 		if (got == HTTP_MORE)
 			refuse(c, 408, "timeout", "the request took too long");
 		else
-			refuse(c, c->req.status, "bad-request", c->req.reason);
+			refuse(c, c->req.status, code_of(c->req.status),
+			    c->req.reason);
 		return len;
 	}
 	len = c->req.head_len;

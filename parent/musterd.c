@@ -450,6 +450,18 @@ verbosity(void)
 	return options['w'] != NULL ? 2 : options['v'] != NULL;
 }
 
+/*
+ * Our user's name, as far as it can be known without the system's users, whose
+ * libraries have no place here.  Who has become root may have another's.
+ */
+static const char *
+own_name(const char *logname)
+{
+	if (instance.uid == 0)
+		return "root";
+	return logname != NULL && strcmp(logname, "root") == 0 ? NULL : logname;
+}
+
 static void
 init_instance(void)
 {
@@ -466,7 +478,7 @@ init_instance(void)
 	/* NOLINTBEGIN(concurrency-mt-unsafe) there are no threads */
 	instance.notify = getenv("NOTIFY_SOCKET");
 	instance.syslog = getenv("MUSTER_SYSLOG");
-	instance.user = getenv("LOGNAME");
+	instance.user = own_name(getenv("LOGNAME"));
 	instance.home = getenv("HOME");
 	/* NOLINTEND(concurrency-mt-unsafe) */
 	if (instance.syslog == NULL)

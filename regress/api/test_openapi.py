@@ -21,7 +21,7 @@ def routes():
             r'\{\{((?:"[^"]*", )*NULL|NULL)\},[^"]*"([A-Z,]+)"', text):
         path = "/" + "/".join(
             "*" if w == "*" else w for w in re.findall(r'"([^"]*)"', words))
-        for method in allow.split(","):
+        for method in allow.replace(",HEAD", "").split(","):
             found.add((path, method.lower()))
     return found
 
@@ -145,6 +145,47 @@ def test_the_rest(many):
             valid(answer(path, type_="application/x-ndjson"), json.loads(line))
             kinds |= set(json.loads(line))
     assert kinds >= {"data", "data_b64", "generation"}
+
+
+def said(path, method, got):
+    """What the document says of that answer."""
+    d = document()
+    responses = d["paths"][path][method]["responses"]
+    one = responses.get(str(got.status), responses.get("default"))
+    if "$ref" in one:
+        one = d["components"]["responses"][one["$ref"].rsplit("/", 1)[1]]
+    type_ = got.headers["Content-Type"].split(";")[0]
+    return one["content"][type_]["schema"]
+
+
+@pytest.mark.parametrize("path, query, method, status", [
+    ("/", "", "get", 200), ("/status", "", "get", 200),
+    ("/restart/{id}", "/restart/1", "post", 200),
+    ("/restart/{id}", "/restart/x", "post", 400),
+    ("/restart/{id}", "/restart/99", "post", 404),
+    ("/v1/ready", "/v1/ready?wait=x", "get", 400),
+    ("/v1/processes", "/v1/processes?job=none", "get", 404),
+    ("/v1/processes", "/v1/processes?job=%zz", "get", 400),
+    ("/v1/processes/{id}", "/v1/processes/99", "get", 404),
+    ("/v1/processes/{id}/streams/{stream}", "/v1/processes/1/streams/3",
+     "get", 404),
+    ("/v1/processes/{id}/streams/{stream}", "/v1/processes/1/streams/1?tail=x",
+     "get", 400), ("/", "", "delete", 200)])
+def test_each_status(musterd, path, query, method, status):
+    m = musterd({"keep_alive": True, "processes": {
+        "a": job("sleep", "1000"), "b": sh("exit 3")}})
+    m.wait_status()
+    got = m.request(method.upper(), query or path)
+    assert got.status == status
+    valid(said(path, method, got), got.json())
+
+
+def test_what_any_may_say(musterd):
+    m = musterd({"keep_alive": True, "processes": {"a": job("sleep", "9")}})
+    m.wait_status()
+    got = m.get("/v1", headers={"Host": "example.org"})
+    assert got.status == 403
+    valid(said("/v1", "get", got), got.json())
 
 
 def test_a_wrong_answer_is_seen():

@@ -108,7 +108,9 @@ def test_restart_of_one_that_has_ended(two):
     ("99", 404, "Process with id '99' not found."),
     ("0", 404, "Process with id '0' not found."),
     ("-1", 404, "Process with id '-1' not found."),
-    ("9" * 40, 404, None)])
+    ("-0", 404, "Process with id '0' not found."),
+    ("00_0", 404, "Process with id '0' not found."),
+    ("9" * 40, 404, f"Process with id '{'9' * 40}' not found.")])
 def test_restart_of_none(two, text, status, message):
     got = two.post(f"/restart/{text}")
     assert got.status == status
@@ -116,6 +118,23 @@ def test_restart_of_none(two, text, status, message):
     if message:
         assert got.body == ('{"success": false, "error": {"message": "%s"}}'
                             % message).encode()
+
+
+@pytest.mark.parametrize("text", ["007", "+7", "0" * 60 + "0_0_7"])
+def test_ids_as_python_reads_them(musterd, text):
+    m = musterd({**KEEP, "processes": {f"j{n}": SLEEP for n in range(7)}})
+    m.wait_status()
+    assert m.post(f"/restart/{text}").json()["process"]["id"] == 7
+
+
+@pytest.mark.parametrize("logname", ["alice", "root"])
+def test_user_is_no_word_of_the_environment(musterd, logname):
+    """Of who has become another, at least not root's."""
+    m = musterd({**KEEP, "processes": {"a": SLEEP}}, env={"LOGNAME": logname})
+    m.wait_status()
+    assert m.all()["a"]["user"] == (
+        "root" if os.geteuid() == 0 else
+        "alice" if logname == "alice" else str(os.geteuid()))
 
 
 def test_restart_needs_at_most_five_seconds(musterd):
@@ -250,9 +269,9 @@ def test_listed_when_verified(musterd):
 
 @pytest.mark.parametrize("path, allow", [
     ("/", "DELETE,GET"), ("/status", "GET"), ("/restart/1", "POST"),
-    ("/v1", "GET"), ("/v1/ready", "GET"), ("/v1/healthz", "GET"),
-    ("/v1/processes", "GET"), ("/v1/processes/1", "GET"),
-    ("/v1/processes/1/streams/stdout", "GET")])
+    ("/v1", "GET,HEAD"), ("/v1/ready", "GET,HEAD"), ("/v1/healthz", "GET,HEAD"),
+    ("/v1/processes", "GET,HEAD"), ("/v1/processes/1", "GET,HEAD"),
+    ("/v1/processes/1/streams/stdout", "GET,HEAD")])
 def test_methods(two, path, allow):
     for method in {"GET", "POST", "PUT", "DELETE", "PATCH"} - set(
             allow.split(",")):
@@ -589,7 +608,8 @@ def test_process(two):
     uptime = got.pop("uptime")
     assert 0 <= uptime < 30
     assert got.pop("started").endswith("Z")
-    assert got.pop("user") in (str(os.geteuid()), os.environ.get("LOGNAME"))
+    assert got.pop("user") in ("root",) if os.geteuid() == 0 else (
+        str(os.geteuid()), os.environ.get("LOGNAME"))
     streams = got.pop("streams")
     assert streams == [{"name": "stdout", "fd": 1, "mode": "r", "offset": 0,
                         "dropped": 0}]
