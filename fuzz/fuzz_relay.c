@@ -1,7 +1,7 @@
-/* sources: fuzz/frame.c fuzz/fresh.c relay/buffer.c relay/console.c
- * relay/file.c relay/follow.c relay/journal_linux.c relay/pump.c relay/stream.c
- * relay/watch_linux.c common/channel.c common/imsg.c common/imsg_buffer.c
- * common/wire.c */
+/* sources: fuzz/frame.c fuzz/fresh.c relay/birth.c relay/buffer.c
+ * relay/console.c relay/file.c relay/follow.c relay/journal_linux.c
+ * relay/pump.c relay/stream.c relay/watch_linux.c common/channel.c
+ * common/imsg.c common/imsg_buffer.c common/wire.c */
 /* libs: event_core bsd */
 /* covers: relay/relay.c relay/stream.c */
 /*

@@ -243,8 +243,13 @@ manager_came(int reloaded)
 			continue;
 		if (reloaded || !requests[i]->asked)
 			ask(requests[i]);
-		else
+		else {
+			/* The one that was asked cannot say what became of it.
+			 */
+			refusal_audit(requests[i], requests[i]->op,
+			    requests[i]->argument, 503);
 			answered(requests[i], NULL);
+		}
 	}
 }
 

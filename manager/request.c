@@ -279,7 +279,8 @@ audit_refused(const struct request *r, uint16_t status)
 	audit(who, r->from, text, status,
 	    status == 401     ? "unauthorized" :
 		status == 403 ? "forbidden" :
-				"process-not-found");
+		status == 404 ? "process-not-found" :
+				"manager-lost");
 }
 
 static int
@@ -300,7 +301,8 @@ got_refused(unsigned int worker, struct imsg *imsg)
 	wire_get_string(&in, r.argument, sizeof(r.argument));
 	before = wire_get_u32(&in);
 	if (wire_end(&in) == -1 || r.op > REQUEST_SHUTDOWN ||
-	    (r.op != 0 && status != 401 && status != 403 && status != 404))
+	    (r.op != 0 && status != 401 && status != 403 && status != 404 &&
+		status != 503))
 		return -1;
 	if (!bucket_take(&refused[worker], REFUSED_RATE, REFUSED_BURST)) {
 		if (left_out[worker] < UINT32_MAX)

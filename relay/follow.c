@@ -98,17 +98,16 @@ refuse(struct worker *worker, uint32_t id, int error)
 
 /*
  * One answer: at most MAX_READ bytes, all of one generation as far as that
- * is known (the cell tells where the latest one began).
+ * is known.
  */
 static void
 answer(
     struct worker *worker, uint32_t id, const struct stream *s, uint64_t from)
 {
-	const struct stream_cell *cell = stream_cell(s);
 	uint64_t start = journal_start(&s->journal);
 	uint64_t end = s->journal.end;
 	uint64_t lost = from < start ? start - from : 0;
-	uint32_t generation = cell->generation;
+	uint32_t generation;
 	uint8_t *buf;
 	size_t len;
 	struct wire w;
@@ -116,10 +115,7 @@ answer(
 	from += lost;
 	if (from > end)
 		from = end;
-	if (from < cell->generation_start && cell->generation_start <= end) {
-		end = cell->generation_start;
-		generation -= generation > 0;
-	}
+	generation = birth_find(s, from, &end);
 	len = end - from < READ_SIZE ? (size_t)(end - from) : READ_SIZE;
 	buf = buffer_get(len);
 	if (journal_read(&s->journal, from, buf, len) == -1) {

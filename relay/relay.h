@@ -183,6 +183,8 @@ struct stream {
 	uint32_t capture; /* bytes that are kept at least */
 	uint32_t cell; /* NO_ENTRY once forgotten */
 	uint32_t generation; /* the latest */
+	struct begin *births; /* of those before it, birth.c */
+	uint32_t nbirths;
 	uint8_t number; /* STREAM_STDOUT, STREAM_STDERR */
 	uint8_t flags; /* STREAM_SHOW, STREAM_SHOW_STDERR, STREAM_BLOCK */
 	uint8_t state; /* STATE_* */
@@ -277,6 +279,15 @@ uint64_t console_oldest(const struct stream *, int working);
 void console_forget(struct stream *);
 /* Flushes were asked for by a manager that has gone. */
 void console_forget_flushes(void);
+
+/* ---- birth.c: where each generation begins ------------------------------- */
+
+/* The cell's generation is about to be followed by another one. */
+void birth_note(struct stream *);
+/* Whose the byte at that offset is; *end, the end of what is looked at, becomes
+ * where the next one begins if that is before it. */
+uint32_t birth_find(const struct stream *, uint64_t at, uint64_t *end);
+void birth_forget(struct stream *);
 
 /* ---- follow.c: readers --------------------------------------------------- */
 

@@ -131,6 +131,7 @@ stream_free(struct stream *s)
 	sink_detach(s);
 	journal_close(&s->journal);
 	free(s->prefix);
+	birth_forget(s);
 	free(s);
 }
 
@@ -255,6 +256,7 @@ stream_configure(struct stream *s, const struct stream_parameters *o)
 	s->flags = (uint8_t)(o->flags &
 	    (STREAM_SHOW | STREAM_SHOW_STDERR | STREAM_BLOCK));
 	if (cell->generation < o->generation) {
+		birth_note(s);
 		cell->generation_start = s->journal.end;
 		cell->generation = o->generation;
 	}

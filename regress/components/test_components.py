@@ -454,6 +454,8 @@ def test_restart_while_the_manager_is_lost(start):
     assert answers[0].json()["success"] is False
     m.wait_state("a", "running")
     assert m.all()["a"]["generation"] == 2
+    # What was asked for is told, though nobody knows what became of it.
+    m.wait_text(r"\[AUDIT\] restart 1 .* by uid .*: 503 manager-lost")
     assert m.post("/restart/1").status == 200
 
 

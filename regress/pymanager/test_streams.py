@@ -255,7 +255,7 @@ def test_last_event_id_and_a_tail(talker, query):
 
 
 @pytest.mark.parametrize("query, least, most", [
-    ("", 1, 4 << 20), ("?tail=100", 100, 100), ("?lines=20", 20 * 51, 20 * 51),
+    ("", 1, 4 << 20), ("?tail=100", 100, 100), ("?lines=20", 19 * 51, 20 * 51),
     ("?since=0", 1, 4 << 20)])
 @pytest.mark.parametrize("accept", ["text/plain", "application/x-ndjson"])
 def test_read_of_one_that_writes_on(musterd, query, least, most, accept):
@@ -271,6 +271,32 @@ def test_read_of_one_that_writes_on(musterd, query, least, most, accept):
         body = b"".join(content(e) for e in map(
             json.loads, body.splitlines()) if e["event"] == "io")
     assert least <= len(body) <= most
+
+
+def test_generations_that_have_ended(musterd):
+    """Each end and each begin is told to who comes later, too."""
+    m = musterd({**KEEP, "processes": {"a": sh(
+        "echo x >> runs; n=$(wc -l < runs | tr -d ' '); "
+        "test $n = 4 || for i in 1 2 3; do echo run $n; done; "
+        "test $n -lt 40 || exec sleep 4000", restart="always",
+        backoff={"initial": 0}, start_limit={"count": 0})}})
+    harness.wait_for("40 runs", lambda: m.status() == "running" and m.get(
+        "/v1/processes/1/streams/1").text.endswith("run 40\n" * 3))
+    got = [json.loads(line) for line in m.get(
+        "/v1/processes/1/streams/1?since=0",
+        headers={"Accept": "application/x-ndjson"}).text.splitlines()]
+    text = {}
+    for e in got:
+        if e["event"] == "generation":
+            now = e["generation"]
+            text[now] = ""
+        elif e["event"] == "io":
+            text[now] += e["data"]
+        else:
+            assert e["event"] == "eof"
+    assert text == {n: f"run {n}\n" * 3 for n in range(1, 41) if n != 4}
+    assert [e["event"] for e in got] == [
+        "generation", "io", "eof"] * 38 + ["generation", "io"]
 
 
 def test_lines_are_whole(musterd):
