@@ -392,6 +392,9 @@ static const struct key verify_keys[] = {
 	.about = "File of CA certificates instead of the system's."},
     {.name = NULL},
 };
+#define WANTS_HTTP \
+	"{\"anyOf\":[{\"required\":[\"http\"]},{\"required\":[\"http+unix\"" \
+	"]}]}"
 /* A kind, and one alone: but http may go over a Unix socket. */
 const struct key_group group_verify = {"verify", verify_keys,
     "{\"anyOf\":[{\"required\":[\"tcp\"]},{\"required\":[\"exited\"]},{"
@@ -401,11 +404,16 @@ const struct key_group group_verify = {"verify", verify_keys,
     "alse,\"command\":false,\"file\":false,\"http+unix\":false,\"http\""
     ":false,\"unix\":false}},\"exited\":{\"properties\":{\"command\":fa"
     "lse,\"file\":false,\"http+unix\":false,\"http\":false,\"unix\":fal"
-    "se}},\"command\":{\"properties\":{\"file\":false,\"http+unix\":fal"
-    "se,\"http\":false,\"unix\":false}},\"file\":{\"properties\":{\"htt"
-    "p+unix\":false,\"http\":false,\"unix\":false}},\"http+unix\":{\"pr"
-    "operties\":{\"http\":false,\"unix\":false}},\"path\":{\"anyOf\":[{"
-    "\"required\":[\"http+unix\"]},{\"required\":[\"unix\"]}]}}}"};
+    "se,\"interval\":false,\"attempt-timeout\":false,\"attempt_timeout"
+    "\":false}},\"command\":{\"properties\":{\"file\":false,\"http+unix"
+    "\":false,\"http\":false,\"unix\":false}},\"file\":{\"properties\":"
+    "{\"http+unix\":false,\"http\":false,\"unix\":false}},\"http+unix\""
+    ":{\"properties\":{\"http\":false,\"unix\":false}},"
+    "\"path\":{\"required\":[\"http+unix\"]},"
+    "\"method\":" WANTS_HTTP ",\"headers\":" WANTS_HTTP
+    ",\"status\":" WANTS_HTTP ",\"body\":" WANTS_HTTP ",\"header\":" WANTS_HTTP
+    ",\"redirects\":" WANTS_HTTP ",\"insecure\":" WANTS_HTTP
+    ",\"ca\":" WANTS_HTTP "}}"};
 
 static const struct key verifier_keys[] = {
     {.name = "type",

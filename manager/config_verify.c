@@ -337,6 +337,45 @@ set_verify_path(struct loader *l, const struct key *k, void *target,
 	    value_bounded(l, n, "a path", MAX_URL);
 }
 
+/*
+ * A key that the kind does not look at would be a proof that proves nothing:
+ * {tcp: 80, status: 200} asks for no status.  0, or -1 when reported.
+ */
+static int
+check_kind_keys(
+    struct loader *l, const struct verify_config *v, const struct doc_node *n)
+{
+	static const char *const keys[] = {"method", "headers", "status",
+	    "body", "header", "redirects", "insecure", "ca"};
+	static const char *const pauses[] = {"interval", "attempt-timeout"};
+	const struct doc_node *key;
+	const char *help;
+	size_t errors;
+	size_t i;
+
+	errors = l->report->errors;
+	help = v->kind == VERIFY_UNIX ? " (did you mean http+unix?)" : "";
+	for (i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		key = doc_get(n, keys[i]);
+		if (key != NULL && v->kind != VERIFY_HTTP)
+			config_error(l, key,
+			    "goes with http and http+unix only%s", help);
+	}
+	key = doc_get(n, "path");
+	if (key != NULL &&
+	    (v->kind != VERIFY_HTTP || v->unix_path == NULL || v->url != NULL))
+		config_error(l, key, "goes with http+unix only%s", help);
+	/* There are no attempts: the parent tells of the end. */
+	for (i = 0; i < sizeof(pauses) / sizeof(*pauses); i++) {
+		key = doc_get(n, pauses[i]);
+		if (key != NULL && v->kind == VERIFY_EXITED)
+			config_warning(l, key,
+			    "without effect: an end is waited for, there are "
+			    "no attempts");
+	}
+	return l->report->errors == errors ? 0 : -1;
+}
+
 /* The request over a Unix socket: of a URL, what follows the host. */
 static void
 finish_http(struct loader *l, struct verify_config *v, const struct doc_node *n)
@@ -346,10 +385,6 @@ finish_http(struct loader *l, struct verify_config *v, const struct doc_node *n)
 	char *url;
 
 	path = doc_get(n, "path");
-	if (path != NULL && (v->unix_path == NULL || v->url != NULL)) {
-		config_error(l, path, "goes with http+unix only");
-		return;
-	}
 	if (v->kind != VERIFY_HTTP || v->unix_path == NULL)
 		return;
 	if (v->url == NULL) {
@@ -441,7 +476,7 @@ verify_one(struct loader *l, struct job_config *c, const struct doc_node *n)
 		config_error(l, n,
 		    "want one of http, http+unix, tcp, unix, exited, command, "
 		    "file");
-	else
+	else if (check_kind_keys(l, v, n) == 0)
 		finish_http(l, v, n);
 	verify_check_size(l, v, n);
 }

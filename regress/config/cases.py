@@ -227,6 +227,11 @@ ACCEPTED_TEXTS = {
 }
 
 
+# Keys of `verify` that say what a request and its answer are like.
+HTTP_KEYS = {"method": "GET", "headers": {"A": "b"}, "status": 200,
+             "body": "OK", "header": "A", "redirects": 1, "insecure": True,
+             "ca": "/etc/passwd"}
+
 # name: (document, line:column and text of the first problem[, exit code])
 # Documents are dicts (written as JSON on one line) or text (YAML).
 REJECTED = {
@@ -456,6 +461,20 @@ REJECTED = {
                            "want http+unix://%2Fpath%2Fto.sock/path"),
     "path without http+unix": (verify(http="http://a", path="/x"),
                                "verify.path: goes with http+unix only"),
+    "path of a socket": (verify(unix="/a", path="/x"),
+                         "verify.path: goes with http+unix only (did you mean "
+                         "http+unix?)"),
+    # A key that its kind does not look at would prove nothing.
+    **{f"{key} of {kind}": (
+        verify(**{kind: value, key: text}), f"processes.a.verify.{key}: goes "
+        "with http and http+unix only" + (
+            " (did you mean http+unix?)" if kind == "unix" else ""))
+       for kind, value in (("tcp", 28778), ("unix", "/a"), ("command", "x"),
+                           ("file", "x"), ("exited", 0))
+       for key, text in HTTP_KEYS.items()},
+    "a second verifier": (
+        doc(verify=["exited", {"tcp": 1, "status": 200}]),
+        "processes.a.verify[1].status: goes with http and http+unix only"),
     "path of a word": (verify(**{"http+unix": "a", "path": "x"}),
                        "want the path of a URL, that begins with /"),
     "https over a Unix socket": (verify(http="https://a", unix="/a"),
@@ -592,6 +611,10 @@ WARNINGS = {
                "a list of verifiers to load."),
     "class": (top(modules={"m": {"verifiers": [1]}}),
               "modules.m.verifiers[0]: want the name of a class"),
+    **{f"{key} of an end": (
+        verify(**{"exited": 0, key: 1}), f"verify.{key}: without effect: an "
+        "end is waited for, there are no attempts")
+       for key in ("interval", "attempt-timeout")},
     "append alone": (doc(append=True), "append: without effect: there is no "
                      "redirect_output"),
     "both spellings": (top(graceful_time=1) | {"graceful_time": 2},

@@ -99,8 +99,9 @@ def groups():
     yield "stop", top("stop"), lambda g: cases.doc(stop=g)
     yield "output", top("output"), lambda g: cases.doc(
         stdout={"file": "x", **g})
-    yield "verify", top("verify"), lambda g: cases.doc(
-        verify={"exited": 0, **g})
+    for kind in ({"exited": 0}, {"http": "http://a"}):
+        yield "verify", top("verify"), lambda g, kind=kind: cases.doc(
+            verify={**kind, **g})
     yield "module", top("module"), lambda g: cases.top(
         modules={"m": {"verifiers": [], **g}})
     for name in ("HttpOkVerifier", "ExitedVerifier"):
@@ -138,6 +139,21 @@ def test_what_it_refuses_musterd_refuses(group):
     for document, text in zip(documents, verdicts(documents)):
         assert text.startswith("a.json:1:"), (document, text)
     assert len(documents) > 3
+
+
+def test_keys_of_http_go_with_http_alone():
+    """A key that is right, beside each kind: the schema and musterd agree."""
+    kinds = {"http": "http://a", "http+unix": "/a", "tcp": 1, "unix": "/a",
+             "exited": 0, "command": "x", "file": "x"}
+    keys = {k: v for k, v in cases.HTTP_KEYS.items() if k != "ca"}
+    keys |= {"path": "/x", "timeout": 1, "interval": 1, "attempt_timeout": 1,
+             "attempt-timeout": 1}
+    documents = [cases.doc(verify={kind: value, key: keys[key]})
+                 for kind, value in kinds.items() for key in keys]
+    said = [text == "OK" for text in verdicts(documents)]
+    assert said == [VALIDATOR.is_valid(d) for d in documents]
+    # Seven of two kinds, path, timeout of all, and pauses of all but exited.
+    assert sum(said) == 7 * 2 + 1 + 7 + 3 * 6
 
 
 @pytest.mark.parametrize("document", [
