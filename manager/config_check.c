@@ -281,6 +281,24 @@ add_user(struct log_user *list, size_t *n, const struct job_config *job,
 	list[(*n)++].output = output;
 }
 
+static int
+is_emptied(const struct output_config *o)
+{
+	return o->mode == OUTPUT_FILE && !o->append &&
+	    strncmp(o->path, "/dev/", 5) != 0;
+}
+
+/* The same among the instances of one job. */
+static void
+check_own_log_files(struct loader *l, const struct job_config *c)
+{
+	if (c->instances > 1 && (is_emptied(&c->out) || is_emptied(&c->err)))
+		config_problem_add(l->report, l->strict, EXIT_SETUP, &c->at,
+		    "processes.%s: its output file is that of all its %u "
+		    "instances, and is emptied at each start without append",
+		    c->name, c->instances);
+}
+
 /* Who starts later takes away what the other one has written. */
 static void
 check_log_files(struct loader *l)
@@ -299,6 +317,7 @@ check_log_files(struct loader *l)
 		    list, &n, l->config->jobs[i], &l->config->jobs[i]->out);
 		add_user(
 		    list, &n, l->config->jobs[i], &l->config->jobs[i]->err);
+		check_own_log_files(l, l->config->jobs[i]);
 	}
 	qsort(list, n, sizeof(*list), by_path);
 	for (i = 1; i < n; i++) {

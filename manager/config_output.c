@@ -5,12 +5,27 @@
 
 /* `stdout` and `stderr`. */
 
+const char *
+output_path(struct loader *l, const struct doc_node *n)
+{
+	const char *path;
+
+	path = value_path(l, n);
+	if (path != NULL &&
+	    (strstr(path, "$(name)") != NULL ||
+		strstr(path, "$(instance)") != NULL))
+		config_warning(l, n,
+		    "replacements are made in commands and environments only: "
+		    "this is a file of just this name");
+	return path;
+}
+
 void
 set_output_file(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
 	(void)k;
-	((struct output_config *)target)->path = value_path(l, n);
+	((struct output_config *)target)->path = output_path(l, n);
 }
 
 static void

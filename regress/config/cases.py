@@ -34,7 +34,9 @@ ACCEPTED = {
         "b": {**J, "stdout": {"file": "log", "append": True}},
         "c": {**J, "stdout": {"file": "both"}, "stderr": {"file": "both"}},
         "d": {**J, "stdout": {"file": "/dev/stderr"}},
-        "e": {**J, "stdout": {"file": "/dev/stderr"}}}},
+        "e": {**J, "stdout": {"file": "/dev/stderr"}},
+        "f": {**J, "redirect-output": "f", "append": True, "instances": 2},
+        "g": {**J, "stdout": {"file": "/dev/stderr"}, "instances": 2}}},
     "nothing to do": top(),
     # --- the top ---
     "schema": {"$schema": "muster.schema.json", "processes": {}},
@@ -549,6 +551,18 @@ WARNINGS = {
                                              "append": True}}}},
         "processes.b: its output file is also that of a, and is emptied at "
         "each start without append"),
+    "one log file of all instances": (
+        doc(redirect_output="log", instances=2),
+        "processes.a: its output file is that of all its 2 instances, and is "
+        "emptied at each start without append"),
+    "one error file of all instances": (
+        doc(stderr={"file": "log"}, instances=3), "of all its 3 instances"),
+    **{f"{word} in a path": (
+        doc(**keys), f"processes.a.{where}: replacements are made in commands "
+        "and environments only")
+       for word in ("$(name)", "$(instance)") for where, keys in (
+           ("redirect-output", {"redirect_output": f"{word}.log"}),
+           ("stderr.file", {"stderr": {"file": f"{word}.log"}}))},
     "after one that is never over": (
         {"processes": {"a": {**J, "restart": "always",
                              "start-limit": {"count": 2}, "after": []},

@@ -179,7 +179,7 @@ UNKNOWABLE = re.compile(r"cannot (read|look up)|no such user|no job \"|a cycle|"
                         r"a name has 1 to|larger than|is included twice|"
                         r"soft is more|"
                         r"an octal mask|command: Missing|"
-                        r"duplicate key")
+                        r"duplicate key|emptied at each start")
 TEXTS = ["", "x", "1s", "1.5 ms", "64k", "022", "TERM", "SIGint", "show",
          "join", "A=b", "process.exit", "verifier.failed", "5001", "70000",
          "127.0.0.1", "::1", "localhost:80", "http://localhost/", "200-299",
