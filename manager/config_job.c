@@ -314,6 +314,10 @@ add_step(struct loader *l, struct job_config *c, const struct doc_node *n)
 	step->wait = UINT64_MAX; /* the graceful time */
 	if (n->kind == DOC_OBJECT)
 		config_group(l, &group_stop, step, n);
+	else if (n->kind == DOC_ARRAY)
+		config_error(l, n,
+		    "want a signal or a mapping with signal and wait, got "
+		    "list");
 	else
 		(void)value_signal(l, n, &step->signal);
 }

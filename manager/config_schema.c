@@ -273,7 +273,31 @@ group_reference(const struct key_group *group)
 
 /* ---- values of a form of their own ---------------------------------- */
 
-/* A name with or without SIG, in letters of any size, or a number. */
+/* In letters of any size. */
+static void
+put_any_case(const char *name, FILE *f)
+{
+	for (; *name != '\0'; name++)
+		if (isalpha((unsigned char)*name))
+			(void)fprintf(
+			    f, "[%c%c]", *name, tolower((unsigned char)*name));
+		else
+			(void)fputc(*name, f);
+}
+
+/* "0*(FROM|...|TO)" */
+static void
+put_numbers(int from, int to, FILE *f)
+{
+	int i;
+
+	(void)fputs("0*(", f);
+	for (i = from; i <= to; i++)
+		(void)fprintf(f, "%s%d", i == from ? "" : "|", i);
+	(void)fputc(')', f);
+}
+
+/* A name with or without SIG, or a number. */
 static json_t *
 signal_schema(void)
 {
@@ -294,14 +318,19 @@ signal_schema(void)
 		if (name == NULL)
 			continue;
 		(void)fputs(i == 1 ? "" : "|", f);
-		for (; *name != '\0'; name++)
-			if (isalpha((unsigned char)*name))
-				(void)fprintf(f, "[%c%c]", *name,
-				    tolower((unsigned char)*name));
-			else
-				(void)fputc(*name, f);
+		put_any_case(name, f);
 	}
-	(void)fputs(")$", f);
+	(void)fputc('|', f);
+	put_any_case("RTMIN", f);
+	(void)fputs("([+]", f);
+	put_numbers(0, SIGRTMAX - SIGRTMIN, f);
+	(void)fputs(")?|", f);
+	put_any_case("RTMAX", f);
+	(void)fputs("(-", f);
+	put_numbers(0, SIGRTMAX - SIGRTMIN, f);
+	(void)fputs(")?)$|^", f);
+	put_numbers(1, SIGRTMAX, f);
+	(void)fputc('$', f);
 	if (fclose(f) == EOF)
 		abort();
 	j = json_pack("{s:[{s:s,s:s},{s:s,s:i,s:i}]}", "anyOf", "type",

@@ -511,32 +511,80 @@ value_python_int(const struct doc_node *n, int64_t *out)
 	return 0;
 }
 
-int
-value_signal(struct loader *l, const struct doc_node *n, int *out)
+/* Decimal digits alone; -1 for anything else, and for more than max. */
+static int
+small_number(const char *s, int max)
 {
-	char shown[48];
+	const char *error;
+	int n;
+
+	if (s[strspn(s, "0123456789")] != '\0')
+		return -1;
+	n = (int)strtonum(s, 0, max, &error);
+	return error == NULL ? n : -1;
+}
+
+/* RTMIN+1 and RTMAX-1: the C library keeps some to itself. */
+static int
+real_time_signal(const char *s)
+{
+	int n;
+
+	n = -1;
+	if (strcasecmp(s, "RTMIN") == 0 || strcasecmp(s, "RTMAX") == 0)
+		n = 0;
+	else if (strncasecmp(s, "RTMIN+", 6) == 0 ||
+	    strncasecmp(s, "RTMAX-", 6) == 0)
+		n = small_number(s + 6, SIGRTMAX - SIGRTMIN);
+	if (n == -1)
+		return 0;
+	return strncasecmp(s, "RTMIN", 5) == 0 ? SIGRTMIN + n : SIGRTMAX - n;
+}
+
+/* 0: it is none. */
+static int
+signal_number(const char *s)
+{
 	const char *name;
-	const char *s;
 	int i;
 
-	if (n->kind == DOC_INTEGER && n->value.integer >= 1 &&
-	    n->value.integer <= 64) {
-		*out = (int)n->value.integer;
-		return 0;
+	if (isdigit((unsigned char)s[0])) {
+		i = small_number(s, SIGRTMAX);
+		return i > 0 ? i : 0;
 	}
-	s = n->text == NULL ? "" : n->text;
 	if (strncasecmp(s, "SIG", 3) == 0)
 		s += 3;
 	for (i = 1; i < NSIG; i++) {
 		name = sigabbrev_np(i);
-		if (name != NULL && strcasecmp(name, s) == 0) {
-			*out = i;
-			return 0;
-		}
+		if (name != NULL && strcasecmp(name, s) == 0)
+			return i;
+	}
+	return real_time_signal(s);
+}
+
+int
+value_signal(struct loader *l, const struct doc_node *n, int *out)
+{
+	char shown[48];
+	int number;
+
+	if (n->kind != DOC_INTEGER && n->kind != DOC_STRING) {
+		config_error(l, n, "want a signal, by name or number, got %s",
+		    doc_kind_name(n->kind));
+		return -1;
+	}
+	if (n->kind == DOC_STRING)
+		number = signal_number(n->text);
+	else if (n->value.integer >= 1 && n->value.integer <= SIGRTMAX)
+		number = (int)n->value.integer;
+	else
+		number = 0;
+	if (number != 0) {
+		*out = number;
+		return 0;
 	}
 	config_error(l, n, "\"%s\" is no signal",
-	    n->text == NULL ? doc_kind_name(n->kind) :
-			      doc_show(n->text, shown, sizeof(shown)));
+	    doc_show(n->text, shown, sizeof(shown)));
 	return -1;
 }
 

@@ -117,6 +117,10 @@ ACCEPTED = {
     "stop": doc(stop="INT"),
     "stop, with SIG": doc(stop="SIGINT"),
     "stop, number": doc(stop=2),
+    **{f"stop, {name}": doc(stop=name) for name in (
+        "15", "09", "RTMIN", "SIGRTMIN", "rtmin+3", "SIGRTMIN+30", "RTMAX",
+        "SIGRTMAX", "RTMAX-0", "sigrtmax-30")},
+    "stop, names in steps": doc(stop=["RTMIN+1", {"signal": "9"}]),
     "stop, mapping": doc(stop={"signal": "QUIT", "wait": "1s"}),
     "stop, steps": doc(stop=["INT", {"signal": 15, "wait": 1}, "KILL"]),
     "graceful-time of a job": doc(graceful_time="1s"),
@@ -400,6 +404,14 @@ REJECTED = {
     "limit, soft over hard": (doc(limits={"nofile": {"soft": 2, "hard": 1}}),
                               "limits.nofile: soft is more than hard"),
     "signal": (doc(stop="TREM"), '"TREM" is no signal'),
+    **{f"signal {name}": (doc(stop=name), f'stop: "{name}" is no signal')
+       for name in ("0", "65", "", "1x", " 1", "SIG15", "RTMIN+", "RTMIN+31",
+                    "RTMIN-1", "RTMAX+1", "RTMAX-31", "RTMIN+ 1", "RTMIN++1",
+                    "RTMIN+x", "RTMINX", "1" * 30)},
+    "signal, a list": (doc(stop=[["TERM"]]), "processes.a.stop[0]: want a "
+                       "signal or a mapping with signal and wait, got list"),
+    "signal, null": (doc(stop=[None]), "processes.a.stop[0]: want a signal, "
+                     "by name or number, got null"),
     "signal, number": (doc(stop={"signal": 65}), "want a number 1-64, got 65"),
     "many steps": (doc(stop=["INT"] * 17), "more than 16 steps"),
     "exit code": (doc(success_codes=["x"]), "want an exit code"),

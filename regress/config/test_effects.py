@@ -278,8 +278,10 @@ def test_restart(musterd, policy, codes, starts):
 # Each line is one write, which a signal does not divide.
 STUBBORN = ("import os, signal, time\n"
             "def note(n, f):\n"
-            "    os.write(1, f'{signal.Signals(n).name}\\n'.encode())\n"
-            "for n in (1, 2, 3, 15):\n    signal.signal(n, note)\n"
+            "    name = signal.Signals(n).name if n < 32 else n\n"
+            "    os.write(1, f'{name}\\n'.encode())\n"
+            "for n in (1, 2, 3, 15, *range(signal.SIGRTMIN, 65)):\n"
+            "    signal.signal(n, note)\n"
             "os.write(1, b'ready\\n')\n"
             "while True:\n    time.sleep(100)\n")
 
@@ -288,7 +290,11 @@ STUBBORN = ("import os, signal, time\n"
     ({"graceful-time": 0.2}, ["SIGTERM"]),
     ({"stop": "QUIT", "graceful_time": "200ms"}, ["SIGQUIT"]),
     ({"stop": ["HUP", {"signal": "SIGINT", "wait": 0.1}, 15],
-      "graceful-time": 0.2}, ["SIGHUP", "SIGINT", "SIGTERM"])])
+      "graceful-time": 0.2}, ["SIGHUP", "SIGINT", "SIGTERM"]),
+    ({"stop": [{"signal": "RTMIN+3", "wait": 0.1},
+               {"signal": "SIGRTMAX-2", "wait": 0.1}, "15"],
+      "graceful-time": 0.2},
+     [str(signal.SIGRTMIN + 3), str(signal.SIGRTMAX - 2), "SIGTERM"])])
 def test_stop(musterd, keys, seen):
     m = musterd({"processes": {"a": {
         "command": [harness.PYTHON, "-c", STUBBORN], "redirect-output": "out",

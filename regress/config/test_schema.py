@@ -157,7 +157,9 @@ def test_keys_of_http_go_with_http_alone():
 
 
 @pytest.mark.parametrize("document", [
-    {}, [], {"processes": {"": cases.J}}, {"processes": {"a/b": cases.J}},
+    {}, [], *(cases.doc(stop=name) for name in (
+        "0", "65", "SIG15", "RTMIN+31", "RTMAX+1", " 1", "RTMINX")),
+    {"processes": {"": cases.J}}, {"processes": {"a/b": cases.J}},
     {"include": 1}, {"processes": {"a": []}}, {"processes": []}],
     ids=json.dumps)
 def test_odd_documents(document):
@@ -180,7 +182,8 @@ UNKNOWABLE = re.compile(r"cannot (read|look up)|no such user|no job \"|a cycle|"
                         r"soft is more|"
                         r"an octal mask|command: Missing|"
                         r"duplicate key|emptied at each start")
-TEXTS = ["", "x", "1s", "1.5 ms", "64k", "022", "TERM", "SIGint", "show",
+TEXTS = ["", "x", "1s", "1.5 ms", "64k", "022", "TERM", "SIGint",
+         "RTMIN+1", "sigrtmax-30", "RTMAX-31", "15", "65", "show",
          "join", "A=b", "process.exit", "verifier.failed", "5001", "70000",
          "127.0.0.1", "::1", "localhost:80", "http://localhost/", "200-299",
          "never", "always", "exited", "null", "unlimited", "verified",
