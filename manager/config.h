@@ -187,6 +187,7 @@ struct job_config {
 	const char *environment_shell; /* the shell that sources it */
 	int clear_environment;
 	const char *user;
+	struct position user_at;
 	const char *group;
 	struct strings groups;
 	int has_groups;

@@ -61,6 +61,15 @@ set_job_graceful(struct loader *l, const struct key *k, void *target,
 
 /* ---- identity ------------------------------------------------------- */
 
+/* Whether there is such a user is told later, by the parent. */
+void
+set_user(struct loader *l, const struct key *k, void *target,
+    const struct doc_node *n)
+{
+	set_name(l, k, target, n);
+	((struct job_config *)target)->user_at = config_position(l, n);
+}
+
 void
 set_groups(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)

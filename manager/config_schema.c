@@ -31,8 +31,8 @@ static int
 wants_text(const struct key *k)
 {
 	static const key_set_fn setters[] = {set_path, set_working_directory,
-	    set_socket_path, set_name, set_logfile, set_tokens, set_include,
-	    set_environment_file, set_output_file, set_ca};
+	    set_socket_path, set_name, set_user, set_logfile, set_tokens,
+	    set_include, set_environment_file, set_output_file, set_ca};
 	size_t i;
 
 	for (i = 0; i < sizeof(setters) / sizeof(*setters); i++)

@@ -268,6 +268,8 @@ void set_shell(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_environment(
     struct loader *, const struct key *, void *, const struct doc_node *);
+void set_user(
+    struct loader *, const struct key *, void *, const struct doc_node *);
 void set_groups(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_umask(

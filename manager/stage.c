@@ -560,18 +560,24 @@ stage_end(void)
 	room = 0;
 }
 
+static const struct job_config *
+find_job(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < mgr.config->njobs && name != NULL; i++)
+		if (strcmp(mgr.config->jobs[i]->name, name) == 0)
+			return mgr.config->jobs[i];
+	return NULL;
+}
+
 /* All that a job says of groups: which of them is none is not told. */
 static void
-name_groups(const char *job, char *buf, size_t size)
+name_groups(const struct job_config *c, char *buf, size_t size)
 {
-	const struct job_config *c;
 	size_t i;
 
 	buf[0] = '\0';
-	c = NULL;
-	for (i = 0; i < mgr.config->njobs && job != NULL && c == NULL; i++)
-		if (strcmp(mgr.config->jobs[i]->name, job) == 0)
-			c = mgr.config->jobs[i];
 	if (c == NULL)
 		return;
 	if (c->group != NULL)
@@ -583,6 +589,43 @@ name_groups(const char *job, char *buf, size_t size)
 	}
 }
 
+/* Of a number that is nobody's, no group follows. */
+static int
+wants_group(const struct job_config *c)
+{
+	return c->group == NULL &&
+	    c->user[strspn(c->user, "0123456789")] == '\0';
+}
+
+/* Any entry of a job may be the first that has its user and groups. */
+static void
+blame_identity(struct config_report *report, const struct blame *b,
+    uint8_t stage, int32_t error)
+{
+	static const char unknown[] =
+	    "a number that the system does not know needs group beside it";
+	const struct job_config *c;
+	const char *why;
+	char groups[256];
+
+	c = find_job(b->job);
+	why = error == EPERM ? "only root can start processes of others" :
+	    error != ENOENT  ? strerrordesc_np(error) :
+			       "no such user or group";
+	if (stage == STAGE_USER && c != NULL && c->user != NULL) {
+		if (error == ENOENT)
+			why = wants_group(c) ? unknown : "no such user";
+		config_problem_add(report, 1, EXIT_SETUP, &c->user_at,
+		    "processes.%s.user: \"%s\": %s", c->name, c->user, why);
+		return;
+	}
+	name_groups(c, groups, sizeof(groups));
+	config_problem_add(report, 1, EXIT_SETUP, b->at,
+	    "processes.%s: %s \"%s\": %s", b->job == NULL ? "" : b->job,
+	    stage == STAGE_USER ? "user" : "group",
+	    stage == STAGE_USER ? "" : groups, why);
+}
+
 void
 stage_blame(struct config_report *report, uint32_t entry, uint8_t stage,
     int32_t error, const char *text)
@@ -590,7 +633,6 @@ stage_blame(struct config_report *report, uint32_t entry, uint8_t stage,
 	static const struct position nowhere;
 	const struct blame *b;
 	enum exit_code code;
-	char groups[256];
 
 	if (entry >= nentries) {
 		config_problem_add(report, 1, EXIT_SETUP, &nowhere,
@@ -626,18 +668,9 @@ stage_blame(struct config_report *report, uint32_t entry, uint8_t stage,
 		config_problem_add(report, 1, code, b->at,
 		    "%s: cannot read %s: %s", b->key, b->value,
 		    strerrordesc_np(error));
-	else if (stage == STAGE_USER || stage == STAGE_GROUPS) {
-		name_groups(b->job, groups, sizeof(groups));
-		config_problem_add(report, 1, code, b->at,
-		    "processes.%s: %s \"%s\": %s", b->job == NULL ? "" : b->job,
-		    stage == STAGE_USER ? "user" : "group",
-		    stage == STAGE_GROUPS ? groups :
-			b->value == NULL  ? "" :
-					    b->value,
-		    error == EPERM ? "only root can start processes of others" :
-			error == ENOENT ? "no such user or group" :
-					  strerrordesc_np(error));
-	} else
+	else if (stage == STAGE_USER || stage == STAGE_GROUPS)
+		blame_identity(report, b, stage, error);
+	else
 		config_problem_add(report, 1, code, b->at, "%s%s%s%s%s: %s",
 		    b->job == NULL ? "" : b->job, b->job == NULL ? "" : ": ",
 		    b->key, b->value == NULL ? "" : ": ",

@@ -222,6 +222,27 @@ def test_set_up_fails(check):
     assert result.code == 5
 
 
+@pytest.mark.needs_root
+@pytest.mark.parametrize("user, why", [
+    ("no-such-user", "no such user"), ("no-such-user\n    group: root",
+                                       "no such user"),
+    (3999999999, "a number that the system does not know needs group beside "
+     "it")])
+def test_no_such_user(check, user, why):
+    """Also where the first that wants the user is the file for output."""
+    name = str(user).split("\n", maxsplit=1)[0]
+    result = check("processes:\n  a:\n    command: x\n    redirect-output: "
+                   f"log\n    user: {user}\n", name="a.yaml")
+    assert (result.stdout, result.code) == (
+        f'a.yaml:5:11: processes.a.user: "{name}": {why}\n', 5)
+
+
+@pytest.mark.needs_root
+def test_a_number_without_a_user(check):
+    assert check("processes: {a: {command: x, user: 3999999999, group: 0}}",
+                 name="a.yaml").code == 0
+
+
 # --- pymanager's quirks ---
 
 

@@ -433,7 +433,7 @@ def test_user_that_is_none(musterd):
     m = musterd({"processes": {"b": sh("touch started"),
                                "a": sh("true", user="no-such-user")}})
     assert m.wait() == 5
-    assert "processes.a: user \"no-such-user\": no such user or group" in \
+    assert "processes.a.user: \"no-such-user\": no such user\n" in \
         m.stdout_text()
     assert not (m.dir / "started").exists()
 
