@@ -22,12 +22,22 @@ by_name(const void *a, const void *b)
 	return strcmp((*x)->name, (*y)->name);
 }
 
+#define NOBODY SIZE_MAX /* index of a job that is not there */
+
 static void
 problem(struct loader *l, const struct position *at, const char *job,
     const char *text)
 {
 	config_problem_add(
 	    l->report, 1, EXIT_SETUP, at, "processes.%s: %s", job, text);
+}
+
+static void
+after_problem(
+    struct loader *l, const struct after *a, const char *job, const char *text)
+{
+	config_problem_add(l->report, 1, EXIT_SETUP, &a->at,
+	    "processes.%s.after: %s", job, text);
 }
 
 /* Fills the index of each `after`. */
@@ -59,15 +69,16 @@ resolve(struct loader *l, struct job_config *const *sorted,
 				a->index = (size_t)(*found)->entry;
 				continue;
 			}
+			a->index = NOBODY;
 			best = config_errors_are_full(l) ?
 			    NULL :
 			    suggest(a->job, names, l->config->njobs);
 			(void)snprintf(text, sizeof(text),
-			    "after: no job \"%.64s\"%s%.64s%s", a->job,
+			    "no job \"%.64s\"%s%.64s%s", a->job,
 			    best == NULL ? "" : " (did you mean \"",
 			    best == NULL ? "" : best,
 			    best == NULL ? "" : "\"?)");
-			problem(l, &a->at, c->name, text);
+			after_problem(l, a, c->name, text);
 		}
 	}
 }
@@ -98,8 +109,8 @@ print_cycle(
 	first = l->config->jobs[again];
 	to = i + 1 < depth ? l->config->jobs[stack[i + 1].job]->name :
 			     first->name;
-	n = (size_t)snprintf(text, sizeof(text),
-	    "after: a cycle: %.64s -> %.64s", first->name, to);
+	n = (size_t)snprintf(
+	    text, sizeof(text), "a cycle: %.64s -> %.64s", first->name, to);
 	for (i += 2; i <= depth && n < sizeof(text) - 160; i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, " -> %.64s",
 		    i < depth ? l->config->jobs[stack[i].job]->name :
@@ -109,12 +120,15 @@ print_cycle(
 		    first->name);
 	for (i = 0; stack[i].job != again; i++)
 		;
-	problem(l, &first->after[stack[i].next - 1].at, first->name, text);
+	after_problem(l, &first->after[stack[i].next - 1], first->name, text);
 }
 
-/* Depth first, without recursion; reports the first cycle of each start. */
+/*
+ * Depth first, without recursion.  Of what leads back into the path each is
+ * reported, and then passed over, so that further cycles are found as well.
+ */
 static void
-find_cycle(
+find_cycles(
     struct loader *l, unsigned char *colour, struct visit *stack, size_t start)
 {
 	const struct job_config *c;
@@ -125,19 +139,19 @@ find_cycle(
 	stack[0].job = start;
 	stack[0].next = 0;
 	colour[start] = GREY;
-	while (depth > 0) {
+	while (depth > 0 && !config_errors_are_full(l)) {
 		c = l->config->jobs[stack[depth - 1].job];
 		if (stack[depth - 1].next == c->nafter) {
 			colour[stack[--depth].job] = BLACK;
 			continue;
 		}
 		to = c->after[stack[depth - 1].next++].index;
+		if (to == NOBODY || colour[to] == BLACK)
+			continue;
 		if (colour[to] == GREY) {
 			print_cycle(l, stack, depth, to);
-			return;
-		}
-		if (colour[to] == BLACK)
 			continue;
+		}
 		colour[to] = GREY;
 		stack[depth].job = to;
 		stack[depth++].next = 0;
@@ -154,9 +168,9 @@ check_cycles(struct loader *l)
 	colour = config_alloc(l->config, l->config->njobs + 1);
 	stack =
 	    config_alloc(l->config, (l->config->njobs + 1) * sizeof(*stack));
-	for (i = 0; i < l->config->njobs && l->report->errors == 0; i++)
+	for (i = 0; i < l->config->njobs && !config_errors_are_full(l); i++)
 		if (colour[i] == WHITE)
-			find_cycle(l, colour, stack, i);
+			find_cycles(l, colour, stack, i);
 }
 
 /* ---- what the parent takes ------------------------------------------ */
@@ -383,7 +397,7 @@ config_check_jobs(struct loader *l)
 			problem(l, &sorted[i]->at, sorted[i]->name,
 			    "the name is given twice");
 	resolve(l, sorted, names);
-	if (l->report->errors == 0 && l->config->graph)
+	if (l->config->graph)
 		check_cycles(l);
 	if (l->report->errors == 0)
 		check_totals(l);

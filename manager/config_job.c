@@ -222,18 +222,24 @@ set_limits(struct loader *l, const struct key *k, void *target,
 
 /* ---- order ---------------------------------------------------------- */
 
+/* A name is the text of the node, or the key of a condition. */
 static void
 add_after(struct loader *l, struct job_config *c, const struct doc_node *n,
-    const char *job, enum after_condition condition)
+    int is_key, enum after_condition condition)
 {
 	struct after *list;
 
 	if (config_is_full(l, n, 0))
 		return;
 	list = config_array(l->config, c->after, c->nafter, sizeof(*list));
-	list[c->nafter].job = config_strdup(l->config, job);
+	list[c->nafter].job =
+	    config_strdup(l->config, is_key ? n->key : n->text);
 	list[c->nafter].condition = condition;
 	list[c->nafter].at = config_position(l, n);
+	if (is_key && n->key_line != 0) {
+		list[c->nafter].at.line = n->key_line;
+		list[c->nafter].at.column = n->key_column;
+	}
 	c->nafter++;
 	c->after = list;
 	l->config->graph = 1;
@@ -254,7 +260,7 @@ set_after(struct loader *l, const struct key *k, void *target,
 	(void)k;
 	c = target;
 	if (n->kind == DOC_STRING) {
-		add_after(l, c, n, n->text, AFTER_VERIFIED);
+		add_after(l, c, n, 0, AFTER_VERIFIED);
 		return;
 	}
 	for (item = doc_first(n); item != NULL; item = doc_next(item)) {
@@ -262,15 +268,14 @@ set_after(struct loader *l, const struct key *k, void *target,
 			if (item->kind != DOC_STRING)
 				config_error(l, item, "want the name of a job");
 			else
-				add_after(
-				    l, c, item, item->text, AFTER_VERIFIED);
+				add_after(l, c, item, 0, AFTER_VERIFIED);
 			continue;
 		}
 		if (value_check(l, &condition, item) == -1)
 			continue;
 		for (i = 0; words[i] != NULL; i++)
 			if (strcmp(words[i], item->text) == 0)
-				add_after(l, c, item, item->key, i);
+				add_after(l, c, item, 1, i);
 	}
 	/* An empty list still says: this file has an order of its own. */
 	l->config->graph = 1;

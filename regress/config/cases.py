@@ -435,21 +435,21 @@ REJECTED = {
     # --- after ---
     "after nobody": ({"processes": {"data-base": J,
                                     "web": {**J, "after": ["database"]}}},
-                     'processes.web: after: no job "database" (did you mean '
+                     'processes.web.after: no job "database" (did you mean '
                      '"data-base"?)'),
     "after nobody like it": (doc(after=["web"]), 'after: no job "web"'),
     "after itself": (doc(after=["a"]),
-                     "processes.a: after: a cycle: a -> a"),
+                     "processes.a.after: a cycle: a -> a"),
     "a cycle": ("processes:\n  a: {command: x, after: b}\n"
                 "  b: {command: x, after: [c]}\n"
                 "  c: {command: x, after: {d: started, a: exited}}\n"
                 "  d: {command: x}\n",
-                ":2:26: processes.a: after: a cycle: a -> b -> c -> a"),
+                ":2:26: processes.a.after: a cycle: a -> b -> c -> a"),
     "a cycle behind": ("processes:\n  a: {command: x, after: b}\n"
                        "  b: {command: x, after: [a2, c]}\n"
                        "  a2: {command: x}\n"
                        "  c: {command: x, after: b}\n",
-                       ":3:31: processes.b: after: a cycle: b -> c -> b"),
+                       ":3:31: processes.b.after: a cycle: b -> c -> b"),
     "an unknown condition": (
         {"processes": {"a": J, "b": {**J, "after": {"a": "exitd"}}}},
         'after.a: want one of verified, exited, started, got "exitd" (did '

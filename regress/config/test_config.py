@@ -102,6 +102,38 @@ def test_one_mistake_is_one_line(check):
         "a.json:1:21: processes.a: want a mapping, got string"]
 
 
+def test_all_errors_of_after(check):
+    result = check("""processes:
+  a: {command: x, after: a}
+  b: {command: x, after: {nobody: exited, c: started}}
+  c: {command: x, after: [d, bb, e]}
+  d: {command: x, after: [b, c]}
+  e: {command: x, after: [a, h]}
+  f: {command: x, after: [g]}
+  g: {command: x, after: [f, default.g]}
+  hh: {command: x}
+""", name="a.yaml")
+    assert [line.removeprefix("a.yaml:") for line in result.lines] == [
+        '3:27: processes.b.after: no job "nobody"',
+        '4:30: processes.c.after: no job "bb"',
+        '6:30: processes.e.after: no job "h"',
+        "2:26: processes.a.after: a cycle: a -> a",
+        "3:43: processes.b.after: a cycle: b -> c -> d -> b",
+        "4:27: processes.c.after: a cycle: c -> d -> c",
+        "7:27: processes.f.after: a cycle: f -> g -> f",
+        "8:30: processes.g.after: a cycle: g -> g"]
+    assert result.code == 5
+
+
+def test_many_cycles(check):
+    """Each with each other: only so many are looked for."""
+    names = [f"j{i}" for i in range(300)]
+    result = check(json.dumps({"processes": {
+        name: {"command": "x", "after": names} for name in names}}))
+    assert len(result.lines) == 20
+    assert all(" -> " in line for line in result.lines)
+
+
 def test_warnings_do_not_hide_an_error(check):
     document = {f"unknown{i}": i for i in range(100)}
     document["processes"] = {"a": {"command": "x", "nice": 99}}
