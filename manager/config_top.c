@@ -35,7 +35,10 @@ set_graceful(struct loader *l, const struct key *k, void *target,
 	int bad;
 
 	(void)k;
-	/* Never an error: pymanager warns and keeps its 10 s. */
+	/*
+	 * Never an error: pymanager warns and keeps its 10 s.  What its int()
+	 * takes counts, but for true, which nobody means as 1 s.
+	 */
 	memset(&scratch, 0, sizeof(scratch));
 	report = l->report;
 	l->report = &scratch;
@@ -44,7 +47,8 @@ set_graceful(struct loader *l, const struct key *k, void *target,
 	config_report_free(&scratch);
 	(void)doc_show(n->text == NULL ? doc_kind_name(n->kind) : n->text,
 	    shown, sizeof(shown));
-	if (bad == -1 && value_python_int(n, &seconds) == 0 && seconds >= 0) {
+	if (bad == -1 && n->kind != DOC_BOOL &&
+	    value_python_int(n, &seconds) == 0 && seconds >= 0) {
 		if (seconds > MAX_DURATION)
 			seconds = MAX_DURATION;
 		config_warning(l, n,

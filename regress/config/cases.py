@@ -650,14 +650,16 @@ WARNINGS = {
         top(graceful_time=value), "graceful-time: invalid graceful_time "
         f"'{shown}', must be a positive number.")
        for value, shown in ((-1, "-1"), ("soon", "soon"), (None, "null"),
-                            ([], "list"), ("1__0", "1__0"))},
+                            ([], "list"), ("1__0", "1__0"), (True, "true"),
+                            (False, "false"))},
     # What pymanager takes, though it is hardly meant.
     **{f"graceful_time {value!r}": (
         top(graceful_time=value), "graceful-time: want a duration of 0 to 31 "
         f"days, got {shown}: {seconds} s")
        for value, shown, seconds in (
-           (True, "true", 1), (" 3 ", " 3 ", 3), ("1_0", "1_0", 10),
-           (10000000, "10000000", 2678400), (-0.5, "-0.5", 0))},
+           (" 3 ", " 3 ", 3), ("1_0", "1_0", 10),
+           (10000000, "10000000", 2678400),
+           (1e9, "1000000000.0", 2678400), (-0.5, "-0.5", 0))},
     **{f"default_shell {value!r}": (
         top(default_shell=value), "default-shell: want true or false or a "
         f"string, got {shown}")
