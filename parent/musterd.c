@@ -176,6 +176,11 @@ open_config(void)
 	}
 	if (fd != -1)
 		return fd;
+	/* A pipe of the shell, <(...): we have closed what we were given. */
+	if (errno == ENOENT && options['f'] != NULL &&
+	    (strncmp(options['f'], "/dev/fd/", 8) == 0 ||
+		strncmp(options['f'], "/proc/self/fd/", 14) == 0))
+		errno = EINVAL;
 	if (errno == ENOENT) {
 		(void)printf("Cannot find file %s.\n",
 		    options['f'] != NULL ? options['f'] : names[0]);

@@ -188,6 +188,22 @@ def test_unreadable(check, tmp_path, kind, reason):
         assert result.code == 2
 
 
+@pytest.mark.parametrize("directory", ["/dev/fd", "/proc/self/fd"])
+def test_a_pipe_of_the_shell(directory):
+    """musterd -f <(...): it is there, and no file."""
+    reader, writer = os.pipe()
+    try:
+        name = f"{directory}/{reader}"
+        done = subprocess.run([harness.MUSTERD, "-n", "-f", name],
+                              pass_fds=(reader,), stdout=subprocess.PIPE,
+                              encoding="utf-8", check=False)
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert (done.returncode, done.stdout) == (
+        2, f"Error while loading file {name}: Not a regular file.\n")
+
+
 def test_a_file_that_cannot_be_read_to_its_end(check):
     result = check(None, name="/proc/self/mem")
     assert (result.code, result.stdout, result.stderr) == (
