@@ -165,6 +165,7 @@ enum output_mode {
 struct output_config {
 	enum output_mode mode;
 	const char *path; /* absolute, for OUTPUT_FILE */
+	struct position at; /* of the path */
 	int append;
 	uint32_t entry; /* ENTRY_LOGFILE, filled in by staging */
 };
@@ -280,6 +281,7 @@ struct config {
 	uint64_t graceful; /* of musterd and of jobs without their own */
 	unsigned int messages; /* MESSAGE_* */
 	const char *logfile; /* absolute, or NULL */
+	struct position logfile_at;
 	int syslog; /* log lines go there instead */
 	int log_format; /* enum log_format, logline.h */
 	const char *user; /* of the components */

@@ -5,6 +5,7 @@
 #include "../common/message.h"
 #include "../common/suggest.h"
 #include "config_table.h"
+#include "snapshot.h"
 
 /*
  * What concerns several jobs: names, the order that `after` makes, how much
@@ -295,6 +296,91 @@ add_user(struct log_user *list, size_t *n, const struct job_config *job,
 	list[(*n)++].output = output;
 }
 
+/*
+ * The path without "//", "/." and "/..", as far as that can be told without
+ * looking at files.
+ */
+static const char *
+plain_path(struct loader *l, const char *path)
+{
+	char *plain;
+	size_t len;
+	size_t n;
+
+	plain = config_alloc(l->config, strlen(path) + 2);
+	n = 0;
+	for (; *path != '\0'; path += len) {
+		path += strspn(path, "/");
+		len = strcspn(path, "/");
+		if (len == 2 && strncmp(path, "..", 2) == 0) {
+			while (n > 0 && plain[--n] != '/')
+				;
+			continue;
+		}
+		if (len == 0 || (len == 1 && path[0] == '.'))
+			continue;
+		plain[n++] = '/';
+		memcpy(plain + n, path, len);
+		n += len;
+	}
+	plain[n] = '\0';
+	return plain;
+}
+
+/* Is it one of the files that the configuration was read from? */
+static int
+is_own_file(struct loader *l, const struct strings *own, const char *path)
+{
+	size_t i;
+
+	path = plain_path(l, path);
+	for (i = 0; i < own->count; i++)
+		if (strcmp(path, own->list[i]) == 0)
+			return 1;
+	return 0;
+}
+
+static void
+check_output(struct loader *l, const struct strings *own,
+    const struct job_config *c, const struct output_config *o)
+{
+	if (o->mode == OUTPUT_FILE && is_own_file(l, own, o->path))
+		config_problem_add(l->report, 1, EXIT_SETUP, &o->at,
+		    "processes.%s: its output file is the configuration",
+		    c->name);
+}
+
+/* What is written to is emptied first. */
+static void
+check_own_files(struct loader *l)
+{
+	const char *path;
+	struct strings own;
+	size_t i;
+
+	own.list = config_alloc(
+	    l->config, (l->included.count + 1) * sizeof(*own.list));
+	own.count = 0;
+	path = l->snapshot->path;
+	if (path[0] != '/')
+		path = config_printf(
+		    l->config, "%s/%s", l->snapshot->directory, path);
+	own.list[own.count++] = plain_path(l, path);
+	for (i = 0; i < l->included.count; i++)
+		own.list[own.count++] = plain_path(l, l->included.list[i]);
+	path = l->config->logfile;
+	if (path != NULL && is_own_file(l, &own, path))
+		config_problem_add(l->report, 1, EXIT_SETUP,
+		    &l->config->logfile_at,
+		    "logfile: this is the configuration");
+	for (i = 0; i < l->config->njobs; i++) {
+		check_output(
+		    l, &own, l->config->jobs[i], &l->config->jobs[i]->out);
+		check_output(
+		    l, &own, l->config->jobs[i], &l->config->jobs[i]->err);
+	}
+}
+
 static int
 is_emptied(const struct output_config *o)
 {
@@ -399,6 +485,7 @@ config_check_jobs(struct loader *l)
 	resolve(l, sorted, names);
 	if (l->config->graph)
 		check_cycles(l);
+	check_own_files(l);
 	if (l->report->errors == 0)
 		check_totals(l);
 	if (l->report->errors > 0)

@@ -491,7 +491,7 @@ read_output(struct loader *l, struct job_config *c)
 		c->out.mode = OUTPUT_KEEP;
 	else if (l->redirect != NULL) {
 		c->out.mode = OUTPUT_FILE;
-		c->out.path = output_path(l, l->redirect);
+		output_path(l, &c->out, l->redirect);
 		c->out.append =
 		    l->appending != NULL && l->appending->value.boolean;
 	} else if (l->appending != NULL && l->appending->value.boolean)

@@ -5,19 +5,17 @@
 
 /* `stdout` and `stderr`. */
 
-const char *
-output_path(struct loader *l, const struct doc_node *n)
+void
+output_path(struct loader *l, struct output_config *o, const struct doc_node *n)
 {
-	const char *path;
-
-	path = value_path(l, n);
-	if (path != NULL &&
-	    (strstr(path, "$(name)") != NULL ||
-		strstr(path, "$(instance)") != NULL))
+	o->at = config_position(l, n);
+	o->path = value_path(l, n);
+	if (o->path != NULL &&
+	    (strstr(o->path, "$(name)") != NULL ||
+		strstr(o->path, "$(instance)") != NULL))
 		config_warning(l, n,
 		    "replacements are made in commands and environments only: "
 		    "this is a file of just this name");
-	return path;
 }
 
 void
@@ -25,7 +23,7 @@ set_output_file(struct loader *l, const struct key *k, void *target,
     const struct doc_node *n)
 {
 	(void)k;
-	((struct output_config *)target)->path = output_path(l, n);
+	output_path(l, target, n);
 }
 
 static void

@@ -288,8 +288,9 @@ void set_job_graceful(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_output(
     struct loader *, const struct key *, void *, const struct doc_node *);
-/* The path of a file for output; warns of what is not replaced in it. */
-const char *output_path(struct loader *, const struct doc_node *);
+/* Stores the path of a file for output; warns of what is not replaced in it. */
+void output_path(
+    struct loader *, struct output_config *, const struct doc_node *);
 void set_output_file(
     struct loader *, const struct key *, void *, const struct doc_node *);
 void set_signal(

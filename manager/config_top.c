@@ -84,6 +84,7 @@ set_logfile(struct loader *l, const struct key *k, void *target,
 
 	(void)k;
 	c = target;
+	c->logfile_at = config_position(l, n);
 	c->syslog = strcmp(n->text, SYSLOG) == 0;
 	c->logfile = c->syslog ? NULL : value_path(l, n);
 }

@@ -194,6 +194,29 @@ open_config(void)
 	quit(2);
 }
 
+/* What is written to is emptied first: never the configuration itself. */
+static void
+spare_config(int config)
+{
+	static const char letters[] = {'l', 'p'};
+	const char *name;
+	struct stat a;
+	struct stat b;
+	size_t i;
+
+	for (i = 0; i < sizeof(letters); i++) {
+		name = options[(int)letters[i]];
+		if (name == NULL || fstat(config, &a) == -1 ||
+		    stat(name, &b) == -1 || a.st_ino != b.st_ino ||
+		    a.st_dev != b.st_dev)
+			continue;
+		(void)fprintf(stderr,
+		    "musterd: -%c %s: this is the configuration\n", letters[i],
+		    name);
+		quit(2);
+	}
+}
+
 /* A private directory for sockets, made when it is missing. */
 static int
 own_directory(const char *path)
@@ -566,6 +589,7 @@ main(int argc, char **argv)
 	init_instance();
 	check_libexec();
 	config = open_config();
+	spare_config(config);
 	name_socket();
 	/* From here on there is something to remove: no signal ends us now. */
 	signal_mask(&all);

@@ -424,6 +424,16 @@ REJECTED = {
                       'inherit, or {file: PATH}, got "join"'),
     "stdout without a file": (doc(stdout={"append": True}),
                               "stdout: want {file: PATH}"),
+    **{f"output to the configuration, {name}": (
+        doc(redirect_output=name),
+        ":1:60: processes.a: its output file is the configuration")
+       for name in ("a.json", "./a.json", "x/.././/a.json")},
+    "errors to the configuration": (
+        "processes:\n  a:\n    command: x\n    stderr:\n      append: true\n"
+        "      file: a.yaml\n",
+        ":6:13: processes.a: its output file is the configuration"),
+    "messages to the configuration": (
+        top(logfile="a.json"), ":1:13: logfile: this is the configuration"),
     "redirect_output: null": (doc(redirect_output=None),
                               "redirect-output: want a string, got null"),
     "too many groups": (doc(groups=list(range(65))), "more than 64 groups"),

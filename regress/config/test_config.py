@@ -438,6 +438,31 @@ def test_bad_includes(check, tmp_path, files, text):
     assert result.code == (3 if text.endswith("file.") else 5)
 
 
+def test_output_to_an_included_file(check, tmp_path):
+    include(tmp_path, one="processes:\n  a: {command: x, redirect-output: "
+            "two.yaml}", two="processes: {}")
+    result = check("include: [one.yaml, two.yaml]", name="a.yaml")
+    assert result.stdout == (f"{tmp_path}/one.yaml:2:36: processes.a: its "
+                             "output file is the configuration\n")
+    assert result.code == 5
+
+
+@pytest.mark.parametrize("option", ["-l", "-p"])
+@pytest.mark.parametrize("name", ["a.json", "link", "hard"])
+def test_the_configuration_is_not_written_to(check, tmp_path, option, name):
+    text = '{"processes": {}}'
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    (tmp_path / "link").symlink_to(path)
+    os.link(path, tmp_path / "hard")
+    for more in ("-n",), ("-q",):
+        result = check(None, option, name, *more)
+        assert (result.code, result.stdout, result.stderr) == (
+            2, "", f"musterd: {option} {name}: this is the configuration\n")
+    assert path.read_text() == text
+    assert check(None, option, "other", "-q").code == 0
+
+
 def test_included_many_times(tmp_path):
     """Eight levels of ten would be a hundred million files."""
     names = [f"f{i}" for i in range(9)]
