@@ -3,7 +3,7 @@
  * verifier/http_client.c verifier/http_handle.c verifier/http_loop.c
  * verifier/http_text.c verifier/resolve.c verifier/target.c verifier/tcp.c
  * verifier/text.c verifier/tls.c verifier/unix.c common/channel.c
- * common/imsg.c common/imsg_buffer.c common/wire.c */
+ * common/imsg.c common/imsg_buffer.c common/url.c common/wire.c */
 /* libs: event_core bsd curl ssl crypto */
 /* covers: verifier/verifier.c verifier/resolve.c */
 /*

@@ -14,6 +14,7 @@
 #include "../common/imsg.h"
 #include "../common/log.h"
 #include "../common/spec.h"
+#include "../common/url.h"
 #include "../common/wire.h"
 #include "verify.h"
 
@@ -552,6 +553,7 @@ verify_message(struct channel *channel, struct imsg *imsg)
 {
 	struct wire_reader r;
 	struct verification *v;
+	static char url[MAX_URL + 4];
 	char detail[512];
 	char text[600];
 	uint16_t status;
@@ -570,7 +572,7 @@ verify_message(struct channel *channel, struct imsg *imsg)
 			console_tell(LOG_LEVEL_INFO,
 			    "Verifier: Attempting connection to %s with a "
 			    "timeout of %gs\n",
-			    current(v)->url,
+			    url_show(url, sizeof(url), current(v)->url),
 			    (double)current(v)->attempt_timeout /
 				(double)SECOND);
 		return 0;

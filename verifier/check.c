@@ -7,6 +7,7 @@
 #include <bsd/stdlib.h>
 
 #include "../common/log.h"
+#include "../common/url.h"
 #include "verifier.h"
 
 /*
@@ -308,6 +309,7 @@ begin(struct check *c)
 {
 	char seconds[32];
 	char text[DETAIL_SIZE];
+	char url[DETAIL_SIZE];
 
 	c->state = CHECK_RUNNING;
 	c->pace = PACE_QUICK; /* unless it expires */
@@ -319,7 +321,9 @@ begin(struct check *c)
 		    (double)c->spec.timeout / (double)SECOND);
 		(void)snprintf(text, sizeof(text),
 		    "Attempting connection to %s with a timeout of %s",
-		    c->spec.kind == CHECK_TCP ? c->spec.host : c->spec.url,
+		    c->spec.kind == CHECK_TCP ?
+			c->spec.host :
+			url_show(url, sizeof(url), c->spec.url),
 		    seconds);
 		text_clean(text);
 		report_trying(c, text);

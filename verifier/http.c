@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "../common/log.h"
+#include "../common/url.h"
 #include "http.h"
 
 /*
@@ -418,6 +419,7 @@ static void
 follow(struct http_run *run)
 {
 	char quoted[128];
+	char shown[DETAIL_SIZE];
 	char text[DETAIL_SIZE];
 	struct target next;
 	const char *why;
@@ -433,7 +435,9 @@ follow(struct http_run *run)
 	why = target_follow(&next, current_target(run), run->location);
 	if (why != NULL) {
 		(void)snprintf(text, sizeof(text), "redirect to %s: %s",
-		    text_quote(quoted, sizeof(quoted), run->location), why);
+		    text_quote(quoted, sizeof(quoted),
+			url_show(shown, sizeof(shown), run->location)),
+		    why);
 		finish(run, 0, status, text);
 		return;
 	}

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../common/log.h"
+#include "../common/url.h"
 #include "expect.h"
 #include "http_client.h"
 #include "target.h"
@@ -315,6 +316,7 @@ follow(struct unix_run *run)
 {
 	unsigned int status = run->http->answer.status;
 	char quoted[128];
+	char shown[DETAIL_SIZE];
 	char text[DETAIL_SIZE];
 	const char *why;
 	char *url = NULL;
@@ -328,7 +330,8 @@ follow(struct unix_run *run)
 	why = redirect_target(run, &url);
 	if (why != NULL) {
 		(void)snprintf(text, sizeof(text), "redirect to %s: %s",
-		    text_quote(quoted, sizeof(quoted), run->http->location),
+		    text_quote(quoted, sizeof(quoted),
+			url_show(shown, sizeof(shown), run->http->location)),
 		    why);
 		unix_finish(run, 0, status, text);
 		return;

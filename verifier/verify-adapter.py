@@ -11,11 +11,13 @@ writing end of the process's standard input, on descriptor 4 its wait status
 
 Exit status: 0 verified, 1 not verified, 2 the class cannot be used.
 """
+import base64
 import importlib
 import importlib.util
 import inspect
 import json
 import os
+import re
 import select
 import signal as signals
 import struct
@@ -165,6 +167,20 @@ def make_exited(base):
     return ExitedVerifier
 
 
+def take_password(url):
+    """The URL as it may be shown, without user and password, and the header
+    field that requests, which pymanager uses, makes of these."""
+    found = re.match(r"([^:/?#]+:/+)([^/?#]*)@(.*)", url, re.S)
+    if found is None:
+        return url, url, {}
+    parse = importlib.import_module("urllib.parse")
+    user, colon, password = found[2].partition(":")
+    login = parse.unquote(user) + ":" + parse.unquote(password)
+    return (found[1] + user + (":***" if colon else "") + "@" + found[3],
+            found[1] + found[3], {"Authorization": "Basic " + base64.b64encode(
+                login.encode()).decode()})
+
+
 def make_http(base):
     """pymanager's HttpOkVerifier, for classes that inherit from it."""
 
@@ -180,11 +196,13 @@ def make_http(base):
         def _attempt(self):
             error = importlib.import_module("urllib.error")
             request = importlib.import_module("urllib.request")
+            shown, url, login = take_password(self.url)
             self.log_verbose("Attempting connection to %s with a timeout of "
-                             "%ss" % (self.url, self.interval))
+                             "%ss" % (shown, self.interval))
             try:
                 with request.urlopen(
-                        request.Request(self.url, headers=self.headers),
+                        request.Request(url, headers={**login,
+                                                      **self.headers}),
                         timeout=self.interval) as answer:
                     status = answer.status
             except error.HTTPError as answer:

@@ -1,5 +1,6 @@
 """pymanager's own Python classes as verifiers, run unchanged."""
 
+import base64
 import os
 import signal
 import time
@@ -158,6 +159,27 @@ def test_class_made_of_the_http_class(mine):
     assert f"Verifier: Attempting connection to http://127.0.0.1:{port}/ " \
         "with a timeout of 0.2s\n" in said
     assert said.count("mine") == 3
+
+
+def test_password_of_the_http_class(mine):
+    """It is sent, and never shown."""
+    answers = "import http.server as s\n" \
+        "class H(s.BaseHTTPRequestHandler):\n    def do_GET(self):\n" \
+        "        told = self.headers['Authorization'] == %r\n" \
+        "        self.send_response(200 if told else 401)\n" \
+        "        self.end_headers()\n" \
+        "s.HTTPServer(('127.0.0.1', %d), H).serve_forever()\n"
+    port = harness.free_port()
+    login = "Basic " + base64.b64encode(b"u:s3cr@t").decode()
+    m = mine({"checks.py": "from pymutils.http_verifier import HttpOkVerifier"
+              "\nclass Mine(HttpOkVerifier):\n    pass\n"},
+             job(PYTHON, "-uc", answers % (login, port)), {
+                 "url": f"http://u:s3cr%40t@127.0.0.1:{port}/",
+                 "interval": 0.2}, messages="verifier.verbose")
+    assert launches(m, 35)
+    assert f"connection to http://u:***@127.0.0.1:{port}/ with" in \
+        m.stdout_text()
+    assert "s3cr" not in m.stdout_text()
 
 
 def test_class_made_of_the_http_class_gives_up(mine):

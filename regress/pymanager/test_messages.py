@@ -126,6 +126,19 @@ def test_verifier_messages(musterd, kind):
     assert tries == (failed + 1 if kind == "verbose" else 0)
 
 
+def test_passwords_are_never_shown(musterd):
+    port = harness.free_port()
+    m = musterd({**KEEP, "messages": ["verifier.verbose"], "processes": {
+        "a": python(SERVER, port, verifier={"type": HTTP, "arguments": {
+            "url": f"http://u:s3cret@127.0.0.1:{port}/x", "interval": 0.3}})}},
+        "-w")
+    m.wait_status()
+    assert (f"Verifier: Attempting connection to http://u:***@127.0.0.1:{port}"
+            "/x with a timeout of 0.3s") in lines(m)
+    assert "s3cret" not in m.stdout_text()
+    assert "s3cret" not in m.get("/v1/processes").text
+
+
 # --- signals ---
 
 

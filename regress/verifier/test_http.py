@@ -351,6 +351,19 @@ def test_verbose(verifier, serve):
     assert verifier.attempt(number).passed
 
 
+def test_passwords_are_never_shown(verifier, serve):
+    server = serve(answers(response(200)))
+    url = server.url().replace("://", "://u:s3cret@")
+    number = verifier.start(url, verbose=True, timeout=2000 * MS)
+    m = verifier.manager.receive()
+    assert m.text() == "Attempting connection to " + \
+        url.replace("s3cret", "***") + " with a timeout of 2s"
+    assert verifier.attempt(number).passed
+    server = serve(answers(response(302, Location="ftp://u:s3cret@a/")))
+    a = verifier.once(server.url(), redirects=5)
+    assert a.detail.startswith('redirect to "ftp://u:***@a/": ')
+
+
 def test_stop(verifier, serve):
     server = serve(silent)
     port = harness.free_port()

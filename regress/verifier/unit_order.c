@@ -1,5 +1,5 @@
 /* sources: verifier/check.c verifier/check_spec.c verifier/text.c */
-/* sources: common/wire.c common/log.c */
+/* sources: common/wire.c common/log.c common/url.c */
 /* libs: bsd event */
 /*
  * Which attempt comes first: the verifier's queues, with attempts that do
