@@ -277,17 +277,21 @@ relay_message(struct channel *c, struct imsg *imsg, void *arg)
 	const void *data;
 	size_t len;
 	uint32_t generation;
+	uint32_t id;
 
 	(void)c;
 	(void)arg;
 	message_read(&r, imsg);
 	switch (imsg_get_type(imsg)) {
 	case IMSG_STREAM_DRAINED:
-		p = process_find(wire_get_u32(&r));
+		id = wire_get_u32(&r);
 		generation = wire_get_u32(&r);
 		if (wire_end(&r) == -1)
 			return -1;
-		if (p != NULL && p->generation == generation) {
+		p = process_find(id);
+		if (id >= PROBE_IDS)
+			verify_probe_drained(id);
+		else if (p != NULL && p->generation == generation) {
 			p->drained = generation;
 			process_drained(p);
 		}
@@ -296,7 +300,10 @@ relay_message(struct channel *c, struct imsg *imsg, void *arg)
 		data = wire_get_bytes(&r, MAX_READ, &len);
 		if (wire_end(&r) == -1)
 			return -1;
-		tail_done(imsg_get_id(imsg), data, len);
+		if (imsg_get_id(imsg) >= PROBE_IDS)
+			verify_probe_said(imsg_get_id(imsg), data, len);
+		else
+			tail_done(imsg_get_id(imsg), data, len);
 		return 0;
 	case IMSG_CONSOLE_FLUSHED:
 		if (imsg_get_id(imsg) == FLUSH_RUNNER)
@@ -460,8 +467,8 @@ got_page(struct imsg *imsg)
 
 /* ---- processes ------------------------------------------------------ */
 
-static void
-probe_gone(uint32_t id)
+void
+manager_forget_probe(uint32_t id)
 {
 	struct wire w;
 
@@ -521,7 +528,7 @@ got_spawn_failed(struct wire_reader *r)
 		return -1;
 	if (id >= PROBE_IDS) {
 		verify_probe_ended(id, 0, stage_of, error);
-		probe_gone(id);
+		manager_forget_probe(id);
 		return 0;
 	}
 	p = process_find(id);
@@ -585,7 +592,8 @@ got_gone(struct wire_reader *r)
 	if (wire_end(r) == -1)
 		return -1;
 	if (id >= PROBE_IDS) {
-		probe_gone(id);
+		if (!verify_probe_gone(id))
+			manager_forget_probe(id);
 		return 0;
 	}
 	p = process_find(id);

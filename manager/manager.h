@@ -237,6 +237,11 @@ void verify_cancel(struct process *);
 void verify_process_ended(struct process *, int comes_back);
 void verify_resume(struct channel *); /* a new verifier process */
 int verify_message(struct channel *, struct imsg *);
+/* The output of a probe is complete; its last lines; nothing is left of it,
+ * which is 1 if it is to be forgotten later, by manager_forget_probe(). */
+void verify_probe_drained(uint32_t id);
+void verify_probe_said(uint32_t id, const void *, size_t len);
+int verify_probe_gone(uint32_t id);
 /* The probe with this id has ended or failed to start. */
 void verify_probe_ended(
     uint32_t id, int32_t status, uint8_t stage, int32_t error);
@@ -455,6 +460,7 @@ void manager_later(void);
 void manager_warn(void);
 /* The exit record was taken note of. */
 void manager_ack(uint32_t process, uint32_t generation);
+void manager_forget_probe(uint32_t id);
 /* Tells the process that waits for a daemon's start; once. */
 void manager_daemon_ready(int code);
 int manager_send(uint32_t type, uint32_t id, const struct wire *);

@@ -162,20 +162,17 @@ put_command(struct wire *w, const struct job_config *c)
 		put_word(w, &c->words.list[i]);
 }
 
+/* The number of words and, with an environment file, those in front of a
+ * command of n words. */
 static void
-put_words(struct wire *w, const struct job_config *c)
+put_front(struct wire *w, const struct job_config *c, size_t n)
 {
 	char path[4200];
-	uint32_t n;
 	char *script;
 
-	n = c->shell ? 3 : (uint32_t)c->words.count;
-	if (c->environment_file == NULL) {
-		wire_put_u32(w, n);
-		put_command(w, c);
+	wire_put_u32(w, (uint32_t)n + (c->environment_file == NULL ? 0 : 6));
+	if (c->environment_file == NULL)
 		return;
-	}
-	wire_put_u32(w, n + 6);
 	put_text_word(w, c->environment_shell);
 	put_text_word(w, "-c");
 	(void)snprintf(
@@ -188,7 +185,15 @@ put_words(struct wire *w, const struct job_config *c)
 	put_text_word(w,
 	    c->working_directory != NULL ? c->working_directory :
 					   mgr.snapshot->directory);
-	put_command(w, c);
+}
+
+/* Where it is when it is executed; muster-exec goes on to another place. */
+static const char *
+first_directory(const struct job_config *c)
+{
+	return c->environment_file != NULL || c->working_directory == NULL ?
+	    mgr.snapshot->directory :
+	    c->working_directory;
 }
 
 /* ---- specs ---------------------------------------------------------- */
@@ -311,12 +316,10 @@ put_spec(struct wire *w, const struct job_config *c, int foreground)
 	wire_put_u32(w, flags);
 	wire_put_str(w, c->name);
 	put_identity(w, c);
-	wire_put_str(w,
-	    c->environment_file != NULL || c->working_directory == NULL ?
-		mgr.snapshot->directory :
-		c->working_directory);
+	wire_put_str(w, first_directory(c));
 	wire_put_str(w, mgr.snapshot->directory);
-	put_words(w, c);
+	put_front(w, c, c->shell ? 3 : c->words.count);
+	put_command(w, c);
 	put_environment(w, c);
 	wire_put_u8(w,
 	    foreground              ? STDIO_INHERIT :
@@ -367,15 +370,18 @@ stage_spec(struct job_config *c, int foreground)
 
 /* ---- verifiers ------------------------------------------------------ */
 
+#define LAST_WORDS 4096 /* bytes that are kept of what a command says */
+
+/* All it writes goes one way. */
 static void
 put_probe_tail(struct wire *w, int show)
 {
 	wire_put_u8(w, STDIO_NULL);
-	wire_put_u8(w, show ? STDIO_PIPE : STDIO_NULL);
-	wire_put_u8(w, show ? STDIO_JOIN : STDIO_NULL);
+	wire_put_u8(w, STDIO_PIPE);
+	wire_put_u8(w, STDIO_JOIN);
 	wire_put_u32(w,
 	    show && !(mgr.snapshot->flags & SNAPSHOT_RUNNER) ? STREAM_SHOW : 0);
-	wire_put_u64(w, DEFAULT_CAPTURE);
+	wire_put_u64(w, show ? DEFAULT_CAPTURE : LAST_WORDS);
 	wire_put_u32(w, NO_ENTRY);
 	wire_put_str(w, "");
 	wire_put_u32(w, 0);
@@ -396,14 +402,13 @@ stage_command(const struct job_config *c, const struct verify_config *v)
 	wire_init(&w);
 	wire_put_u32(&w,
 	    SPEC_PROBE | (c->has_groups ? SPEC_GROUPS : 0) |
-		(c->clear_environment ? SPEC_CLEAR_ENV : 0));
+		(c->clear_environment ? SPEC_CLEAR_ENV : 0) |
+		(c->environment_file != NULL ? SPEC_REPORT : 0));
 	wire_put_str(&w, c->name);
 	put_identity(&w, c);
-	wire_put_str(&w,
-	    c->working_directory != NULL ? c->working_directory :
-					   mgr.snapshot->directory);
+	wire_put_str(&w, first_directory(c));
 	wire_put_str(&w, mgr.snapshot->directory);
-	wire_put_u32(&w, (uint32_t)v->command.count);
+	put_front(&w, c, v->command.count);
 	for (i = 0; i < v->command.count; i++)
 		put_word(&w, &v->command.list[i]);
 	put_environment(&w, c);

@@ -16,6 +16,7 @@
 #include "../common/spec.h"
 #include "../common/url.h"
 #include "../common/wire.h"
+#include "logline.h"
 #include "verify.h"
 
 /*
@@ -35,6 +36,8 @@ static struct event *watch; /* of the verifier program */
 static int heard; /* something from it since the watch began */
 
 #define VERIFIER_SECONDS 5
+#define WORDS_LINES 3 /* of a command's output; the last may be empty */
+#define WORDS_PATIENCE SECOND
 
 static void attempt(struct verification *);
 static void watch_verifier(void);
@@ -162,6 +165,15 @@ note(struct verification *v, const char *text)
 
 /* ---- ends ----------------------------------------------------------- */
 
+/* The parent and the relay need it no longer for its words. */
+static void
+forget_told(struct verification *v)
+{
+	if (v->gone)
+		manager_forget_probe(v->handle);
+	v->gone = v->telling = v->drained = 0;
+}
+
 /* Stops what goes on outside for this attempt. */
 static void
 stop_activity(struct verification *v)
@@ -181,6 +193,7 @@ stop_activity(struct verification *v)
 		wire_free(&w);
 	}
 	v->remote = 0;
+	forget_told(v);
 	drop_handle(v);
 }
 
@@ -392,6 +405,96 @@ send_probe(struct verification *v)
 		start_timer(&v->pause, current(v)->attempt_timeout);
 }
 
+/* ---- what a command has said ---------------------------------------- */
+
+static void
+command_failed(struct verification *v, const char *words)
+{
+	char text[160];
+
+	(void)snprintf(text, sizeof(text), "%s%s%s", v->failure,
+	    words[0] == '\0' ? "" : ": ", words);
+	forget_told(v);
+	drop_handle(v);
+	(void)event_del(&v->pause);
+	attempt_failed(v, text);
+}
+
+static void
+ask_for_words(const struct verification *v)
+{
+	struct wire w;
+
+	wire_init(&w);
+	wire_put_u32(&w, v->handle);
+	wire_put_u8(&w, 1);
+	wire_put_u32(&w, WORDS_LINES);
+	(void)channel_send_wire(mgr.relay, IMSG_STREAM_TAIL, v->handle, -1, &w);
+	wire_free(&w);
+}
+
+/* 0: there is nobody who has its output. */
+static int
+wait_for_words(struct verification *v, const char *failure)
+{
+	if (mgr.relay == NULL)
+		return 0;
+	(void)strlcpy(v->failure, failure, sizeof(v->failure));
+	v->telling = 1;
+	start_timer(&v->pause, WORDS_PATIENCE);
+	if (v->drained)
+		ask_for_words(v);
+	return 1;
+}
+
+void
+verify_probe_drained(uint32_t id)
+{
+	struct verification *v;
+
+	v = find(id);
+	if (v == NULL || v->drained)
+		return;
+	v->drained = 1;
+	if (v->telling && mgr.relay != NULL)
+		ask_for_words(v);
+}
+
+void
+verify_probe_said(uint32_t id, const void *data, size_t len)
+{
+	struct verification *v;
+	char raw[96];
+	char text[4 * sizeof(raw)];
+	const char *line;
+	const char *s = data;
+
+	v = find(id);
+	if (v == NULL || !v->telling)
+		return;
+	while (len > 0 &&
+	    (s[len - 1] == '\n' || s[len - 1] == '\r' || s[len - 1] == ' '))
+		len--;
+	line = memrchr(s, '\n', len);
+	line = line == NULL ? s : line + 1;
+	(void)snprintf(
+	    raw, sizeof(raw), "%.*s", (int)(len - (size_t)(line - s)), line);
+	logline_clean(text, sizeof(text), raw);
+	command_failed(v, text);
+}
+
+int
+verify_probe_gone(uint32_t id)
+{
+	struct verification *v;
+
+	v = find(id);
+	if (v == NULL || !v->telling)
+		return 0;
+	v->gone = 1;
+	return 1;
+}
+
 /* The pause timer of a command that still runs: it is too slow. */
 static int
 probe_too_slow(struct verification *v)
@@ -400,6 +503,10 @@ probe_too_slow(struct verification *v)
 
 	if (v->handle < PROBE_IDS)
 		return 0;
+	if (v->telling) { /* the relay is lost, or late */
+		command_failed(v, "");
+		return 1;
+	}
 	stop_activity(v);
 	(void)snprintf(text, sizeof(text), "command timed out after %g s",
 	    (double)current(v)->attempt_timeout / (double)SECOND);
@@ -612,20 +719,33 @@ verify_probe_ended(uint32_t id, int32_t status, uint8_t stage, int32_t error)
 	v = find(id);
 	if (v == NULL)
 		return;
-	drop_handle(v);
 	(void)event_del(&v->pause);
-	if (stage != STAGE_NONE)
+	if (stage == STAGE_ENVIRONMENT_FILE)
+		(void)snprintf(text, sizeof(text),
+		    "command cannot start: environment file: %s",
+		    error == ECANCELED ? "it has ended its shell" :
+					 strerrordesc_np(error));
+	else if (stage != STAGE_NONE)
 		(void)snprintf(text, sizeof(text), "command cannot start: %s",
 		    strerrordesc_np(error));
 	else if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		drop_handle(v);
 		passed(v, "command exited with code 0");
 		return;
-	} else if (WIFSIGNALED(status))
+	} else if (WIFSIGNALED(status) && WTERMSIG(status) >= SIGRTMIN)
+		(void)snprintf(text, sizeof(text),
+		    "command was ended by SIGRTMIN+%d",
+		    WTERMSIG(status) - SIGRTMIN);
+	else if (WIFSIGNALED(status))
 		(void)snprintf(text, sizeof(text), "command was ended by SIG%s",
 		    sigabbrev_np(WTERMSIG(status)));
 	else
 		(void)snprintf(text, sizeof(text),
 		    "command exited with code %d", WEXITSTATUS(status));
+	if (current(v)->kind == VERIFY_COMMAND && stage == STAGE_NONE &&
+	    wait_for_words(v, text))
+		return;
+	drop_handle(v);
 	if (current(v)->kind == VERIFY_CUSTOM) {
 		failed(v, text);
 		return;

@@ -404,6 +404,74 @@ def test_command_that_fails(musterd):
         "0.3 s" in m.stdout_text()
 
 
+@pytest.mark.parametrize("script, words", [
+    ("echo no; echo 'not yet: 5' >&2; exit 3", ": not yet: 5"),
+    ("printf 'one\n two \n\n'; exit 3", ":  two"), ("exit 3", ""),
+    ("printf 'a\033[1mb'; exit 3", r": a\033[1mb"),
+    ("(sleep 5; echo later) & echo now; exit 3", ": now"),
+    ("i=0; while test $i -lt 9999; do i=$((i + 1)); echo line $i; done; exit 3",
+     ": line 9999")])
+def test_last_words_of_a_command(musterd, script, words):
+    """The reason of its failure, as far as it is told by it."""
+    passes, m = check(musterd, {"command": ["sh", "-c", script],
+                                "timeout": "1s"})
+    assert not passes
+    assert f"a: command verifier: command exited with code 3{words}, gave up " \
+        "after 1 s" in m.stdout_text()
+
+
+def test_command_and_environment_file(musterd):
+    m = harness.Musterd({**KEEP, "processes": {"a": job(
+        "sleep", "4000", environment_file="e", working_directory="sub",
+        verify={"command": ["sh", "-c", "test \"$X\" = 'x y' && pwd > out"]})
+    }})
+    (m.dir / "sub").mkdir()
+    (m.dir / "e").write_text("X='x y'; export X\n")
+    with m:
+        m.wait_status()
+        assert (m.dir / "sub/out").read_text() == f"{m.dir}/sub\n"
+
+
+def test_command_and_environment_file_that_ends(musterd):
+    m = harness.Musterd({**KEEP, "processes": {"a": sh(
+        "touch up; exec sleep 4000", environment_file="e",
+        verify=[{"file": "up"}, {"command": "true", "timeout": "500ms"}])}})
+    (m.dir / "e").write_text("! test -f up || exit 4\n")
+    with m:
+        assert m.wait() == 5
+        assert "command cannot start: environment file: it has ended its " \
+            "shell" in m.stdout_text()
+
+
+def test_commands_that_fail_leave_nothing(musterd):
+    """And a relay that is killed meanwhile holds up nothing."""
+    m = musterd({**KEEP, "processes": {"a": job(
+        "sleep", "4000", verify={
+            "command": ["sh", "-c", "echo x >> tries; echo words; test -f go"],
+            "interval": "20ms", "timeout": "60s"})}})
+    m.wait_status("launching processes")
+
+    def tries():
+        file = m.dir / "tries"
+        return file.read_text().count("x") if file.exists() else 0
+
+    def descriptors():
+        return sum(len(os.listdir(f"/proc/{p.pid}/fd")) for p in [
+            m.parent(), *m.component("muster-relay")])
+
+    harness.wait_for("tries", lambda: tries() > 10)
+    before = descriptors()
+    count = tries()
+    harness.wait_for("more", lambda: tries() > count + 50)
+    assert descriptors() < before + 15
+    harness.kill(m.component("muster-relay")[0])
+    count = tries()
+    harness.wait_for("more", lambda: tries() > count + 20)
+    (m.dir / "go").touch()
+    m.wait_status()
+    assert m.all()["a"]["verifier"]["last"] == "command exited with code 0"
+
+
 def test_interval_of_a_command(musterd):
     """5 ms, doubling up to it."""
     passes, m = check(musterd, {"command": [
