@@ -14,7 +14,7 @@
  * manager/verify.c manager/world.c
  * common/channel.c common/document.c common/document_json.c
  * common/document_yaml.c common/imsg.c common/bucket.c common/imsg_buffer.c
- * common/suggest.c common/wire.c */
+ * common/suggest.c common/url.c common/wire.c */
 /* libs: event_core bsd yaml jansson */
 /* covers: manager/manager.c */
 /*
@@ -153,7 +153,8 @@ say(channel_message_fn message, channel_lost_fn lost, struct channel *c,
 	if (len > 0)
 		memcpy(payload, data, len);
 	ours = id & OURS ? handle_of((uint8_t)id) : id;
-	if (type >= IMSG_PROC_STARTED && type <= IMSG_PROC_GONE &&
+	if (((type >= IMSG_PROC_STARTED && type <= IMSG_PROC_GONE) ||
+		type == IMSG_STREAM_DRAINED) &&
 	    (id & OURS) && len > sizeof(ours))
 		memcpy(payload, &ours, sizeof(ours));
 	fd = message == dispatch ? descriptor(type) : -1;
