@@ -111,7 +111,7 @@ guard_remove(void)
 	remove_sockets();
 	(void)unlink(instance.socket);
 	if (options['p'] != NULL)
-		(void)unlink(options['p']);
+		pid_file_remove(options['p']);
 	/* Still locked: nobody can have taken it over. */
 	(void)unlink(instance.lockfile);
 }

@@ -339,39 +339,22 @@ lock_instance(void)
 	}
 }
 
-static void
-write_pid(int fd)
-{
-	char text[16];
-	int n;
-
-	if (fd == -1)
-		return;
-	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	/* A pipe or device can be written to, and nothing else. */
-	if ((ftruncate(fd, 0) == -1 && errno != EINVAL) ||
-	    (pwrite(fd, text, (size_t)n, 0) != n &&
-		(errno != ESPIPE || write(fd, text, (size_t)n) != n)))
-		log_warn("cannot write the process id");
-}
-
+/* Another musterd that lives has locked its own. */
 static void
 write_pid_file(void)
 {
 	const char *name = options['p'];
-	struct stat st;
-	int fd;
 
-	fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd == -1) {
-		options['p'] = NULL; /* it is not ours to remove */
-		give_up(name);
+	if (pid_file_make(name) == 0)
+		return;
+	if (errno == ELOOP || errno == EWOULDBLOCK) {
+		log_errorx("%s: %s", name,
+		    errno == ELOOP ? "A symbolic link is not followed" :
+				     "It is in the hands of another musterd");
+		guard_remove();
+		_exit(1);
 	}
-	write_pid(fd);
-	/* Devices and pipes were there before us, and stay. */
-	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
-		options['p'] = NULL;
-	(void)close(fd);
+	give_up(name);
 }
 
 /* Goes on in the daemon; who called it waits for the code.  Q25. */
@@ -569,6 +552,7 @@ clean_descriptors(void)
 int
 main(int argc, char **argv)
 {
+	char pid_text[16];
 	sigset_t all;
 	int ends[2];
 	int config;
@@ -598,7 +582,8 @@ main(int argc, char **argv)
 	if (options['n'] == NULL && options['x'] == NULL)
 		lock = lock_instance();
 	ready = options['d'] != NULL ? daemonize() : -1;
-	write_pid(lock);
+	if (lock != -1)
+		(void)pid_put(lock, pid_text);
 	if (options['p'] != NULL && options['n'] == NULL)
 		write_pid_file();
 	instance.guard = getpid();

@@ -284,6 +284,15 @@ int is_journal(int fd);
 int verbosity(void); /* 1 with -v, 2 with -w */
 uint64_t now(void); /* CLOCK_MONOTONIC, nanoseconds */
 
+/* ---- pidfile.c --------------------------------------------------------- */
+
+/* Writes our process id; `text` is what, the bytes that fitted are returned. */
+size_t pid_put(int fd, char text[16]);
+/* The file of -p, locked: 0, or -1 and errno. */
+int pid_file_make(const char *);
+/* Removes it if it is what was written. */
+void pid_file_remove(const char *);
+
 /* ---- guard.c: the process that outlives the parent --------------------- */
 
 #define GUARD_READY 'R' /* u8 code: told to the process that waits (-d) */

@@ -119,6 +119,84 @@ def test_pidfile(muster):
     assert not (m.dir / "pid").exists()
 
 
+def test_pidfile_that_is_a_link(muster, tmp_path):
+    """Somebody else may have put it there."""
+    (tmp_path / "target").write_text("mine")
+    for target in ("target", "nothing"):
+        link = tmp_path / f"to-{target}"
+        link.symlink_to(target)
+        m = muster("-p", str(link))
+        assert m.wait() == 1
+        assert m.err.read_text() == \
+            f"musterd: {link}: A symbolic link is not followed\n"
+        assert link.is_symlink()
+    assert (tmp_path / "target").read_text() == "mine"
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_pidfile_of_another(muster, tmp_path):
+    path = tmp_path / "pid"
+    m = muster("-p", str(path))
+    manager = m.ready()
+    assert path.read_text() == f"{m.pid}\n"
+    for option in ((), ("-d",)):
+        other = muster(*option, "-p", str(path))
+        assert other.wait() == 1
+        assert other.err.read_text() == \
+            f"musterd: {path}: It is in the hands of another musterd\n"
+        assert path.read_text() == f"{m.pid}\n"
+    # Without the guard it is the parent that removes it.
+    parent = m.parent
+    os.kill(m.pid, signal.SIGKILL)
+    m.wait()
+    harness.wait_for("its end", lambda: not harness.alive(parent))
+    assert manager and not path.exists()
+    # Nobody has what is left of one that was killed.
+    path.write_text("1234567890123, old\n")
+    m = muster("-p", str(path))
+    manager = m.ready()
+    assert path.read_text() == f"{m.pid}\n"
+    manager.quit()
+    m.wait()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("change", [
+    lambda p: p.write_text("4711\n"), lambda p: p.write_text(""),
+    lambda p: p.write_text(p.read_text() + "\n"),
+    lambda p: (p.rename(p.with_suffix(".old")), p.write_text(
+        p.with_suffix(".old").read_text())),
+    lambda p: (p.rename(p.with_suffix(".old")), p.symlink_to("pid.old")),
+    lambda p: (p.unlink(), os.mkfifo(p))])
+def test_pidfile_that_is_no_longer_ours(muster, tmp_path, change):
+    path = tmp_path / "pid"
+    m = muster("-p", str(path))
+    manager = m.ready()
+    change(path)
+    before = path.lstat()
+    manager.quit()
+    assert m.wait() == 0
+    after = path.lstat()
+    assert (after.st_ino, after.st_mtime_ns) == (
+        before.st_ino, before.st_mtime_ns)
+
+
+def test_pidfile_that_is_no_file(muster, tmp_path):
+    """What is no file can be that of several, and stays."""
+    path = tmp_path / "pid"
+    os.mkfifo(path)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    both = [muster("-p", str(path)) for _ in range(2)]
+    for m in both:
+        manager = m.ready()
+        manager.quit()
+        assert m.wait() == 0
+    assert sorted(os.read(fd, 100).split()) == sorted(
+        str(m.pid).encode() for m in both)
+    os.close(fd)
+    assert path.exists()
+
+
 def test_check_only(muster):
     m = muster("-n")
     manager = m.manager()
