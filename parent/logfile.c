@@ -15,6 +15,7 @@
  */
 
 #define LOGFILE_OWN 0 /* sink of the file named by -l */
+#define SHOWN_PATH 800 /* bytes of one: a message has room for the reason */
 
 static uint32_t last_sink;
 
@@ -220,7 +221,7 @@ logfile_seal(struct table *t)
 			continue;
 		e->sink = LOGFILE_OWN;
 		if (open_entry(t, e, 1) == -1)
-			log_warn("log file");
+			log_warn("log file %.*s", SHOWN_PATH, file.path);
 	}
 }
 
@@ -238,8 +239,15 @@ each_open(void (*fn)(struct entry *))
 static void
 reopen(struct entry *e)
 {
-	if (open_entry(parent.table, e, 0) == -1)
-		log_warn("a log file cannot be opened again");
+	struct file_entry file;
+	int error;
+
+	if (open_entry(parent.table, e, 0) == 0)
+		return;
+	error = errno;
+	(void)file_read(e, &file);
+	errno = error;
+	log_warn("log file %.*s cannot be opened again", SHOWN_PATH, file.path);
 }
 
 static void

@@ -310,6 +310,21 @@ def test_reopen(musterd):
     assert m.all()["a"]["generation"] == 2
 
 
+def test_reopen_that_fails():
+    """Which one of many is told, whatever its name is made of."""
+    m = harness.Musterd({**KEEP, "processes": {"a": sh(
+        "sleep 4000", options={"redirect_output": "logs\n/a.log"})}})
+    folder = m.dir / "logs\n"
+    folder.mkdir()
+    with m:
+        m.wait_status()
+        folder.rename(m.dir / "gone")
+        m.signal(signal.SIGUSR1)
+        text = m.wait_text("log file .* opened again.*").group()
+        assert text == rf"log file {m.dir}/logs\n/a.log cannot be opened " \
+            "again: No such file or directory"
+
+
 def test_signal_of_an_upgrade_ends_nothing(musterd):
     m = musterd({**KEEP, "processes": {"a": SLEEP}})
     m.wait_status()
