@@ -259,8 +259,14 @@ got_verdict(struct child *c, struct wire_reader *r)
 	}
 	if (c->birth != BIRTH_BOOT || c->phase == MANAGER_READY)
 		return -1;
-	if (write(stream, text, len) == -1)
-		log_debug("nobody reads our output");
+	/* Said and not written is no success. */
+	errno = 0;
+	if (write(stream, text, len) != (ssize_t)len) {
+		log_warn("standard %s",
+		    stream == STDOUT_FILENO ? "output" : "error");
+		if (code == 0)
+			code = 1;
+	}
 	parent_end(code);
 }
 

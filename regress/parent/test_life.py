@@ -204,6 +204,17 @@ def test_check_only(muster):
     assert m.wait() == 0 and m.out.read_text() == "fine\n"
 
 
+@pytest.mark.parametrize("code", [0, 5])
+def test_verdict_that_cannot_be_written(muster, tmp_path, code):
+    reader, writer = os.pipe()
+    os.close(reader)
+    m = muster("-n", preexec_fn=lambda: os.dup2(writer, 1))
+    os.close(writer)
+    m.manager().send(fakes.CFG_VERDICT, 0, u8(code) + u8(1) + text("fine\n"))
+    assert m.wait() == (code or 1)
+    assert m.err.read_text() == "musterd: standard output: Broken pipe\n"
+
+
 def test_verdict_on_standard_error(muster):
     m = muster()
     manager = m.manager()
