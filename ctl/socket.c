@@ -357,8 +357,40 @@ endpoint_parse(struct endpoint *e, const char *url)
  * ----------------------------------------------------------------------- */
 
 /*
+ * The path of one that is no longer there, as musterd had it when it was: to
+ * be freed, or NULL.  Where a link leads nowhere the name is another.
+ */
+static char *
+real_directory(const char *file)
+{
+	const char *base;
+	struct stat st;
+	char *copy;
+	char *dir;
+	char *real;
+
+	base = strrchr(file, '/');
+	base = base == NULL ? file : base + 1;
+	if (base[0] == '\0' || strcmp(base, ".") == 0 ||
+	    strcmp(base, "..") == 0 || lstat(file, &st) == 0) {
+		errno = ENOENT;
+		return NULL;
+	}
+	copy = xstrdup(file);
+	copy[base - file] = '\0';
+	dir = realpath(copy[0] == '\0' ? "." : copy, NULL);
+	free(copy);
+	if (dir == NULL)
+		return NULL;
+	real = xasprintf("%s/%s", strcmp(dir, "/") == 0 ? "" : dir, base);
+	free(dir);
+	return real;
+}
+
+/*
  * The instance of a file: the first place where somebody answers, or else
- * the first.  1 if somebody does, 0, or -1: there is no such file.
+ * the first.  1 if somebody does, 0, or -1: there is no such file, and none
+ * that was started with it runs.
  */
 static int
 locate_file(const char *file, const struct dirs *dirs)
@@ -367,8 +399,12 @@ locate_file(const char *file, const struct dirs *dirs)
 	char *real;
 	size_t i;
 	int found;
+	int missing;
 
 	real = realpath(file, NULL);
+	missing = real == NULL && errno == ENOENT;
+	if (missing)
+		real = real_directory(file);
 	if (real == NULL)
 		return -1;
 	free(endpoint.file);
@@ -385,7 +421,12 @@ locate_file(const char *file, const struct dirs *dirs)
 			    endpoint.path, path, sizeof(endpoint.path));
 	}
 	free(real);
-	return found;
+	if (!missing || found)
+		return found;
+	free(endpoint.file);
+	memset(&endpoint, 0, sizeof(endpoint));
+	errno = ENOENT;
+	return -1;
 }
 
 /* ---- no option --------------------------------------------------------------

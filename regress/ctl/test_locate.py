@@ -231,6 +231,32 @@ def test_file_without_musterd(user):
     assert user("-f", "nothing.yaml", "status").returncode == 4
 
 
+def test_file_that_has_gone(user, place):
+    """Its instance runs on, and can be shut down."""
+    (place / "home/etc").mkdir()
+    (place / "home/link").symlink_to("etc")
+    file = user.file("my.yaml", place / "home/etc")
+    fake = user.listen(name_of(user.run, file))
+    file.unlink()
+    for name in ("etc/my.yaml", "link/my.yaml", "./link/../etc/my.yaml",
+                 file):
+        r = user("-f", name, "info")
+        assert (r.returncode, r.stderr) == (0, "")
+    r = user("-f", "my.yaml", "info", cwd=place / "home/etc")
+    assert r.returncode == 0
+    assert len(fake.requests) == 5
+    # Where a link was, it is not known what it led to.
+    (place / "home/etc/dangling").symlink_to("my.yaml")
+    for name in ("etc/dangling", "etc/other.yaml", "etc/", "etc/my.yaml/",
+                 "nothing/my.yaml", "", "etc/nothing/..", "etc/."):
+        r = user("-f", name, "info")
+        assert r.returncode != 0 and r.stdout == ""
+    fake.close()
+    r = user("-f", "etc/my.yaml", "info")
+    assert r.returncode == 1
+    assert r.stderr == "musterctl: etc/my.yaml: No such file or directory\n"
+
+
 def test_without_a_runtime_directory(user):
     """Then it is /tmp/muster-UID."""
     folder = pathlib.Path(f"/tmp/muster-{user.uid}")
