@@ -29,6 +29,24 @@ print_event(struct feed *f, struct event *e)
 	(void)putchar('\n');
 }
 
+/*
+ * What is kept seldom begins where a line does: it is shown from the next one
+ * on, if that is near.
+ */
+static void
+print_output(struct feed *f, const char *data, size_t len)
+{
+	const char *end;
+
+	end = f->torn ? memchr(data, '\n', len) : NULL;
+	f->torn = 0;
+	if (end != NULL) {
+		len -= (size_t)(end + 1 - data);
+		data = end + 1;
+	}
+	printer_write(&f->printer, stdout, data, len);
+}
+
 static int
 take_event(struct feed *f, const char *line, size_t len)
 {
@@ -41,9 +59,11 @@ take_event(struct feed *f, const char *line, size_t len)
 	if (options.json)
 		print_event(f, &e);
 	else if (e.kind == EVENT_IO)
-		printer_write(&f->printer, stdout, e.data, e.len);
+		print_output(f, e.data, e.len);
 	/* What was dropped before we came is no news. */
-	if (e.kind == EVENT_GAP && f->begun)
+	if (e.kind == EVENT_GAP && !f->begun)
+		f->torn = 1;
+	else if (e.kind == EVENT_GAP)
 		note("%s: %llu bytes of %s are lost", f->process->label,
 		    (unsigned long long)e.lost, f->stream);
 	if (e.kind == EVENT_IO || e.kind == EVENT_EOF) {

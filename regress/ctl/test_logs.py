@@ -142,6 +142,7 @@ def test_gaps(ctl, fake):
     def stream(q):
         q.stream()
         q.event("gap", lost=5)
+        q.io(3, "a\n")
         q.io(5, "a\n")
         q.event("gap", lost=7)
         q.io(14, "b\n")
@@ -152,6 +153,29 @@ def test_gaps(ctl, fake):
     # What is not kept any more is not worth a word.
     assert r.stderr == "musterctl: web: 7 bytes of stdout are lost\n"
     assert ctl("-q", "logs", "web").stderr == ""
+
+
+@pytest.mark.parametrize("pieces, shown", [
+    (["78\n79\n", "80\n"], "79\n80\n"), (["78\n", "79\n"], "79\n"),
+    (["no line", " at all\n79\n"], "no line at all\n79\n"),
+    (["no end"], "no end")])
+def test_begin_of_what_is_kept(ctl, fake, pieces, shown):
+    """Half of a line is none; but better than nothing at all."""
+    def stream(q):
+        q.stream()
+        q.event("generation", generation=1)
+        q.event("gap", lost=5)
+        at = 5
+        for piece in pieces:
+            q.io(at, piece)
+            at += len(piece)
+        q.end()
+    fake.on["GET", "/v1/processes/1/streams/stdout"] = stream
+    r = ctl("logs", "web")
+    assert (r.stdout, r.stderr) == (shown, "")
+    said = [json.loads(line) for line in ctl(
+        "--json", "logs", "web").stdout.splitlines()]
+    assert [e["data"] for e in said if e["event"] == "io"] == pieces
 
 
 def test_unknown_name(ctl):

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import subprocess
 import threading
 import socket
 
@@ -105,6 +106,24 @@ def test_raw_stream(talker, over):
     # Bytes that are read stay.
     assert m.all()["a"]["streams"][0]["offset"] == len(
         f"hello {pid}\none\n\xff".encode())
+
+
+def test_lines_are_whole(musterd):
+    """Also where more of them are wanted than are kept."""
+    m = musterd({**KEEP, "processes": {"a": sh(
+        "seq -f 'line %05g.' 10000; exec sleep 4000",
+        capture=4096)}})
+    m.wait_status()
+    harness.wait_for("all of it", lambda: open_stream(
+        m, "?lines=1").read() == b"line 10000.\n")
+    for query in ("?lines=100000", "?lines=100000&tail=1000000"):
+        found = open_stream(m, query).read()
+        assert 0 < len(found) < 120000 and len(found) % 12 == 0
+        assert found.startswith(b"line ") and found.endswith(b"10000.\n")
+    r = subprocess.run([harness.MUSTERCTL, "-s", m.socket, "logs", "a"],
+                       capture_output=True, check=True, timeout=30)
+    assert len(r.stdout) % 12 == 0 and r.stdout.startswith(b"line ")
+    assert open_stream(m).read().endswith(r.stdout)
 
 
 @pytest.mark.parametrize("query", ["?tail=0", "?lines=0"])
