@@ -603,6 +603,7 @@ struct feed {
 	double again; /* when to connect, monotonic() */
 	unsigned int failures; /* connections in a row that gave nothing */
 	int begun; /* something has come */
+	int complete; /* nothing since the answer before came to its end */
 	int torn; /* nothing yet, and what comes may begin within a line */
 	int done; /* there will be nothing more */
 };

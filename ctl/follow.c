@@ -56,6 +56,7 @@ take_event(struct feed *f, const char *line, size_t len)
 		event_free(&e);
 		return -1;
 	}
+	f->complete = 0;
 	if (options.json)
 		print_event(f, &e);
 	else if (e.kind == EVENT_IO)
@@ -66,6 +67,8 @@ take_event(struct feed *f, const char *line, size_t len)
 	else if (e.kind == EVENT_GAP)
 		note("%s: %llu bytes of %s are lost", f->process->label,
 		    (unsigned long long)e.lost, f->stream);
+	if (e.kind == EVENT_IO)
+		f->failures = 0;
 	if (e.kind == EVENT_IO || e.kind == EVENT_EOF) {
 		f->next = e.offset + e.len;
 		f->lines = 0;
@@ -167,7 +170,6 @@ feed_take(struct feed *f)
 			return 2;
 		if (take_bytes(f, body, len) == -1)
 			return 2;
-		f->failures = 0;
 	}
 	if (n == 2 && f->client->http.status != 200)
 		return 2;
@@ -277,15 +279,29 @@ later(struct feed *f)
 	f->failures++;
 }
 
-/* Nobody answers: CTL_OK while that may pass, or an exit code, told. */
+/*
+ * Nobody answers: CTL_OK while that may pass, or an exit code, told.  It is
+ * also CTL_OK if all streams had come to their end before: then musterd was
+ * shut down, and all is done.
+ */
 static int
 lost(struct follow *w, int error)
 {
+	size_t i;
+
+	if (error == EACCES)
+		return unreachable(error, 1);
 	if (w->lost == 0)
 		w->lost = monotonic();
-	if (monotonic() - w->lost < GONE_SECONDS && error != EACCES)
+	if (monotonic() - w->lost < GONE_SECONDS)
 		return CTL_OK;
-	return unreachable(error, 1);
+	for (i = 0; i < w->n; i++)
+		if (!w->feeds[i].complete && !w->feeds[i].done)
+			return unreachable(error, 1);
+	for (i = 0; i < w->n; i++)
+		w->feeds[i].done = 1;
+	note("musterd has ended");
+	return CTL_OK;
 }
 
 /* CTL_OK, an exit code, or -1: another musterd answers. */
@@ -320,21 +336,22 @@ static int
 readable(struct feed *f)
 {
 	int code;
+	int n;
 
-	switch (feed_take(f)) {
-	case 0:
+	n = feed_take(f);
+	if (n == 0)
 		return CTL_OK;
-	case 2:
-		code = refused(f);
-		feed_close(f);
+	code = n == 2 ? refused(f) : CTL_OK;
+	feed_close(f);
+	if (n == 2) {
 		f->done = 1;
 		printer_end(&f->printer, stdout);
 		return code;
-	default:
-		feed_close(f);
-		later(f);
-		return CTL_OK;
 	}
+	if (n == 1)
+		f->complete = 1;
+	later(f);
+	return CTL_OK;
 }
 
 /* Milliseconds until the next connection, -1: for ever; -2: all are done. */

@@ -411,6 +411,8 @@ int stream_follows(const struct stream *); /* NULL does not */
 int stream_is_covered(const struct client *);
 void stream_pull(struct client *); /* the reader has taken all */
 void stream_resume(void); /* a new relay */
+/* Ends those that wait for a start that will not come. */
+void stream_shutdown(void);
 /* Has the relay to answer one that does not wait for output? */
 int stream_is_owed(void);
 void stream_comment(struct client *);

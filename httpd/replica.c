@@ -296,6 +296,7 @@ got_sequence(struct wire_reader *r)
 		listen_start();
 	}
 	api_v1_ready_changed();
+	stream_shutdown();
 	room_release();
 	return 0;
 }

@@ -58,7 +58,10 @@ ask(struct stream *s)
 	wire_put_i64(&w, s->from);
 	wire_put_u32(&w, s->lines);
 	/* 2: an end that was there before is news, too. */
-	wire_put_u8(&w, !s->follow ? 0 : s->told_end ? 1 : 2);
+	wire_put_u8(&w,
+	    !s->follow                           ? 0 :
+		s->told_end && !replica.shutdown ? 1 :
+						   2);
 	s->id = ++last_id == 0 ? ++last_id : last_id;
 	(void)channel_send_wire(relay_channel, IMSG_STREAM_READ, s->id, -1, &w);
 	wire_free(&w);
@@ -136,6 +139,17 @@ finish(struct client *c)
 	c->stream = NULL;
 	stream_free(s);
 	respond_stream_end(c);
+}
+
+void
+stream_shutdown(void)
+{
+	struct stream *next;
+	struct stream *s;
+
+	TAILQ_FOREACH_SAFE (s, &streams, entry, next)
+		if (replica.shutdown && s->told_end && s->id != 0)
+			finish(s->client);
 }
 
 void
@@ -324,7 +338,8 @@ got_piece(struct stream *s, struct piece *p)
 		s->told_end = 1;
 		send_number(s, "eof", "offset", s->from, (uint64_t)s->from);
 	}
-	if (over) {
+	/* Nothing is started again in a shutdown. */
+	if (over || (p->end && replica.shutdown)) {
 		finish(c);
 		return;
 	}

@@ -286,9 +286,34 @@ ask(unsigned int worker)
 int
 feed_was_read(unsigned int worker)
 {
-	if (!mgr.workers[worker].owes)
+	if (mgr.workers[worker].owes == 0)
 		return -1;
-	mgr.workers[worker].owes = 0;
+	mgr.workers[worker].owes--;
+	return 0;
+}
+
+void
+feed_ask_all(void)
+{
+	struct worker *w;
+
+	for (w = mgr.workers; w < &mgr.workers[MAX_WORKERS]; w++)
+		if (w->channel != NULL && w->fed &&
+		    channel_send(w->channel, IMSG_FEED_ASK, 0, -1, NULL, 0) ==
+			0) {
+			w->owes++;
+			(void)channel_flush(w->channel);
+		}
+}
+
+int
+feed_is_owed(void)
+{
+	const struct worker *w;
+
+	for (w = mgr.workers; w < &mgr.workers[MAX_WORKERS]; w++)
+		if (w->channel != NULL && w->owes > 0)
+			return 1;
 	return 0;
 }
 

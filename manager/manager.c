@@ -364,8 +364,12 @@ worker_message(struct channel *c, struct imsg *imsg, void *arg)
 
 	(void)c;
 	worker = (unsigned int)((struct worker *)arg - mgr.workers);
-	if (imsg_get_type(imsg) == IMSG_FEED_READ)
-		return imsg_get_len(imsg) == 0 ? feed_was_read(worker) : -1;
+	if (imsg_get_type(imsg) == IMSG_FEED_READ) {
+		if (imsg_get_len(imsg) != 0 || feed_was_read(worker) == -1)
+			return -1;
+		shutdown_read();
+		return 0;
+	}
 	return request_message(worker, imsg);
 }
 

@@ -123,7 +123,7 @@ struct process {
 struct worker {
 	struct channel *channel;
 	int fed;
-	int owes; /* a word that it reads the feed */
+	unsigned int owes; /* words that it reads the feed */
 	uint64_t asked; /* for that, at this time */
 };
 
@@ -287,6 +287,8 @@ int shutdown_is_the_same(void);
 /* Are we done, or is nothing left to do? Called at the end of a turn. */
 void shutdown_check(void);
 void shutdown_flushed(void);
+/* An HTTP worker has read all that it was sent. */
+void shutdown_read(void);
 int shutting_down(void);
 
 /* ---- console.c: pymanager's texts ----------------------------------- */
@@ -342,6 +344,9 @@ void feed_worker(unsigned int worker); /* the whole snapshot */
 /* Sends what has changed; makes the sequence number visible. */
 void feed_flush(void);
 int feed_was_read(unsigned int worker); /* FEED_READ: 0 or -1 */
+/* Asks all workers once more; is an answer missing? */
+void feed_ask_all(void);
+int feed_is_owed(void);
 void feed_status_changed(void);
 const char *feed_status_word(void);
 

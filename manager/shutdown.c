@@ -14,10 +14,12 @@
  */
 
 #define FLUSH_PATIENCE 2 /* seconds for the last texts */
+#define WORKERS_TIME 200000 /* µs for HTTP workers to write what is left */
 #define ANSWER_TIME 100000 /* µs for the answer to DELETE to leave */
 
 static struct event *patience;
 static struct event *answering; /* an HTTP client is being answered */
+static int flushed; /* the last texts are written */
 static int too_early; /* not all was up when it began */
 
 static void
@@ -153,10 +155,27 @@ patience_cb(int fd, short ev, void *arg)
 	quit();
 }
 
+/*
+ * The relay has handed all output on.  What of it is on its way to readers
+ * over HTTP is in front of the question that is put to the workers now.
+ */
 void
 shutdown_flushed(void)
 {
-	if (mgr.phase == PHASE_FLUSHING)
+	const struct timeval tv = {0, WORKERS_TIME};
+
+	if (mgr.phase != PHASE_FLUSHING || flushed)
+		return;
+	flushed = 1;
+	feed_ask_all();
+	(void)evtimer_add(patience, &tv);
+	shutdown_read();
+}
+
+void
+shutdown_read(void)
+{
+	if (flushed && !feed_is_owed())
 		quit();
 }
 

@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import socket
 import subprocess
 import threading
 import time
@@ -352,6 +353,39 @@ def test_follow_musterd_has_gone(ctl, fake):
     live.drop()
     assert p.wait(15 * harness.patience()) == 69
     assert b"no musterd answers at" in p.stderr.read()
+
+
+@pytest.mark.parametrize("ends", [1, 2])
+def test_follow_until_musterd_is_shut_down(ctl, fake, ends):
+    """Its streams come to an end then; those of one that is killed do not."""
+    fake.processes = [process(1, "web"), process(2, "db")]
+    at = []
+
+    def stream(q):
+        q.stream()
+        q.event("generation", generation=1)
+        q.io(0, "a\n")
+        at.append(q)
+        while not fake.gone:
+            time.sleep(0.01)
+        q.event("eof", offset=2)
+        if q.path.startswith(f"/v1/processes/{ends}/") or ends == 2:
+            q.end()
+    fake.gone = False
+    for i in (1, 2):
+        fake.on["GET", f"/v1/processes/{i}/streams/stdout"] = stream
+    p = ctl.start("logs", "-f", "web", "db")
+    reader(p)("db  │ a\n")
+    harness.wait_for("both", lambda: len(at) == 2)
+    fake.listener.shutdown(socket.SHUT_RDWR)
+    fake.listener.close()
+    fake.gone = True
+    assert p.wait(15 * harness.patience()) == (0 if ends == 2 else 69)
+    said = p.stderr.read().decode()
+    if ends == 2:
+        assert said == "musterctl: musterd has ended\n"
+    else:
+        assert "no musterd answers at" in said
 
 
 def test_follow_another_musterd(ctl, fake):

@@ -108,6 +108,37 @@ def test_raw_stream(talker, over):
         f"hello {pid}\none\n\xff".encode())
 
 
+@pytest.mark.parametrize("accept", [
+    "text/event-stream", "application/x-ndjson", "application/octet-stream"])
+def test_shutdown_ends_streams(musterd, accept):
+    """With the last chunk, unlike the death of a musterd that is killed."""
+    m = musterd({**KEEP, "processes": {
+        "one": sh("echo hello; exec sleep 4000"), "two": sh("echo hello")}})
+    m.wait_status()
+    m.wait_state("two", "exited")
+    both = []
+    for i in (1, 2):
+        c = m.connect("tcp", 10)
+        c.request("GET", f"/v1/processes/{i}/streams/stdout?follow=1",
+                  headers={"Accept": accept})
+        both.append((c, c.getresponse()))
+    p = subprocess.Popen(
+        [harness.MUSTERCTL, "-s", m.socket, "logs", "-f", "*"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for _, response in both:
+        line = b"-"
+        while line and b"hello" not in line:
+            line = response.readline()
+    assert sorted(p.stdout.readline()[:3] for _ in both) == [b"one", b"two"]
+    assert m.stop() == 0
+    for c, response in both:
+        response.read()     # raises where it was cut off
+        c.close()
+    out, err = p.communicate(timeout=15 * harness.patience())
+    assert (p.returncode, out, err) == (
+        0, b"", b"musterctl: musterd has ended\n")
+
+
 def test_lines_are_whole(musterd):
     """Also where more of them are wanted than are kept."""
     m = musterd({**KEEP, "processes": {"a": sh(
