@@ -710,6 +710,62 @@ verify_message(struct channel *channel, struct imsg *imsg)
 	return 0;
 }
 
+/* What the exit status of verify-adapter means. */
+static const char *
+adapter_text(int code)
+{
+	switch (code) {
+	case 0:
+		return "verifier class returned True";
+	case 2:
+		return "verifier class cannot be used";
+	case 3:
+		return "verifier class returned False";
+	case 4:
+		return "verifier class raised an exception";
+	default:
+		return NULL;
+	}
+}
+
+static void
+probe_text(struct verification *v, int status, char *buf, size_t size)
+{
+	const int is_custom = current(v)->kind == VERIFY_CUSTOM;
+	const char *what = is_custom ? "verifier" : "command";
+	const char *text;
+
+	text = is_custom && WIFEXITED(status) ?
+	    adapter_text(WEXITSTATUS(status)) :
+	    NULL;
+	if (text != NULL)
+		(void)strlcpy(buf, text, size);
+	else if (WIFSIGNALED(status) && WTERMSIG(status) >= SIGRTMIN)
+		(void)snprintf(buf, size, "%s was ended by SIGRTMIN+%d", what,
+		    WTERMSIG(status) - SIGRTMIN);
+	else if (WIFSIGNALED(status))
+		(void)snprintf(buf, size, "%s was ended by SIG%s", what,
+		    sigabbrev_np(WTERMSIG(status)));
+	else
+		(void)snprintf(buf, size, "%s exited with code %d", what,
+		    WEXITSTATUS(status));
+}
+
+static void
+cannot_start(const struct verification *v, uint8_t stage, int32_t error,
+    char *buf, size_t size)
+{
+	if (stage == STAGE_ENVIRONMENT_FILE)
+		(void)snprintf(buf, size,
+		    "command cannot start: environment file: %s",
+		    error == ECANCELED ? "it has ended its shell" :
+					 strerrordesc_np(error));
+	else
+		(void)snprintf(buf, size, "%s cannot start: %s",
+		    current(v)->kind == VERIFY_CUSTOM ? "python3" : "command",
+		    strerrordesc_np(error));
+}
+
 void
 verify_probe_ended(uint32_t id, int32_t status, uint8_t stage, int32_t error)
 {
@@ -720,37 +776,24 @@ verify_probe_ended(uint32_t id, int32_t status, uint8_t stage, int32_t error)
 	if (v == NULL)
 		return;
 	(void)event_del(&v->pause);
-	if (stage == STAGE_ENVIRONMENT_FILE)
-		(void)snprintf(text, sizeof(text),
-		    "command cannot start: environment file: %s",
-		    error == ECANCELED ? "it has ended its shell" :
-					 strerrordesc_np(error));
-	else if (stage != STAGE_NONE)
-		(void)snprintf(text, sizeof(text), "command cannot start: %s",
-		    strerrordesc_np(error));
-	else if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		drop_handle(v);
-		passed(v, "command exited with code 0");
-		return;
-	} else if (WIFSIGNALED(status) && WTERMSIG(status) >= SIGRTMIN)
-		(void)snprintf(text, sizeof(text),
-		    "command was ended by SIGRTMIN+%d",
-		    WTERMSIG(status) - SIGRTMIN);
-	else if (WIFSIGNALED(status))
-		(void)snprintf(text, sizeof(text), "command was ended by SIG%s",
-		    sigabbrev_np(WTERMSIG(status)));
+	if (stage != STAGE_NONE)
+		cannot_start(v, stage, error, text, sizeof(text));
 	else
-		(void)snprintf(text, sizeof(text),
-		    "command exited with code %d", WEXITSTATUS(status));
+		probe_text(v, status, text, sizeof(text));
+	if (stage == STAGE_NONE && WIFEXITED(status) &&
+	    WEXITSTATUS(status) == 0) {
+		drop_handle(v);
+		passed(v, text);
+		return;
+	}
 	if (current(v)->kind == VERIFY_COMMAND && stage == STAGE_NONE &&
 	    wait_for_words(v, text))
 		return;
 	drop_handle(v);
-	if (current(v)->kind == VERIFY_CUSTOM) {
+	if (current(v)->kind == VERIFY_CUSTOM)
 		failed(v, text);
-		return;
-	}
-	attempt_failed(v, text);
+	else
+		attempt_failed(v, text);
 }
 
 void

@@ -9,7 +9,8 @@ musterd's own directory.  ARGUMENTS is a JSON object, MESSAGES a number:
 writing end of the process's standard input, on descriptor 4 its wait status
 (four bytes) arrives when it has ended.
 
-Exit status: 0 verified, 1 not verified, 2 the class cannot be used.
+Exit status: 0 verified, 2 the class cannot be used, 3 it returned False (or
+what counts as that), 4 it raised an exception; 1 is Python's own failure.
 """
 import base64
 import importlib
@@ -307,6 +308,14 @@ def find_class(module_name, class_name, base):
     return found
 
 
+def told(error):
+    """Type and text of an exception: one line, in which nothing is hidden."""
+    lines = "".join(traceback.format_exception_only(type(error), error))
+    text = " ".join(line.strip(" ") for line in lines.strip().split("\n"))
+    return "".join(c if c.isprintable() else
+                   c.encode("unicode_escape").decode() for c in text)
+
+
 def main():
     """See the text of this module."""
     pid, module, name, arguments, messages = sys.argv[1:6]
@@ -321,12 +330,11 @@ def main():
     process = Process(int(pid), sys.argv[6:])
     try:
         passed = found(**json.loads(arguments)).run(process)
-    except (Exception, SystemExit):  # whatever it raises: it has failed
-        print("[ERROR] verifier %s.%s: %s" % (
-            module, name,
-            traceback.format_exc().strip().splitlines()[-1]), flush=True)
-        return 1
-    return 0 if passed else 1
+    except (Exception, SystemExit) as error:  # whatever: it has failed
+        print("[ERROR] verifier %s.%s: %s" % (module, name, told(error)),
+              flush=True)
+        return 4
+    return 0 if passed else 3
 
 
 if __name__ == "__main__":

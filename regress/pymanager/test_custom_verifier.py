@@ -69,7 +69,7 @@ def run(body, head=HEAD):
 @pytest.mark.parametrize("body, passes", [
     ("return True", True), ("return False", False), ("return 1", True),
     ("return None", False), ("raise ValueError('no')", False),
-    ("import sys; sys.exit(0)", False)])
+    ("import sys; sys.exit(0)", False), ("os._exit(1)", False)])
 def test_result(mine, body, passes):
     m = mine({"checks.py": run(body)}, SLEEP)
     assert launches(m) == passes
@@ -79,6 +79,26 @@ def test_result(mine, body, passes):
             m.stdout_text()
     if not passes:
         assert "VerificationFailedException" in m.stdout_text()
+        why = "exited with code 1" if "_exit" in body else \
+            "class returned False" if "return" in body else \
+            "class raised an exception"
+        assert f"verifier {why}" in m.stdout_text() + m.stderr_text()
+    else:
+        assert m.all()["a"]["verifier"]["last"] == \
+            "verifier class returned True"
+
+
+@pytest.mark.parametrize("raised, told", [
+    (r"ValueError('bad\nthing\n\x1b[31m\r\u202e é')",
+     r"ValueError: bad thing \x1b[31m\r\u202e é"),
+    ("ValueError()", "ValueError"), ("KeyError('x')", "KeyError: 'x'"),
+    (r"OSError(2, 'No\n\nsuch', 'a')",
+     "FileNotFoundError: [Errno 2] No  such: 'a'")])
+def test_exception(mine, raised, told):
+    """All of its text, in one line."""
+    m = mine({"checks.py": run(f"raise {raised}")}, SLEEP)
+    assert not launches(m)
+    assert f"[ERROR] verifier checks.Mine: {told}\n" in m.stdout_text()
 
 
 def test_arguments(mine):
