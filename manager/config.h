@@ -333,10 +333,13 @@ struct config *config_load(const struct snapshot *, int strict, config_file_fn,
     void *arg, struct config_report *);
 void config_free(struct config *);
 /*
- * The words joined by blanks, for display; the name of a job without words.
- * Valid until the next call.
+ * The words of a process joined by blanks, for display; the name of a job
+ * without words.  Valid until the next call of this or the one below.
  */
-const char *config_command_line(const struct job_config *);
+const char *config_command_line(const struct job_config *, uint32_t instance);
+/* One of its words. */
+const char *config_word(
+    const struct job_config *, uint32_t i, uint32_t instance);
 void config_report_free(struct config_report *);
 /* Adds a problem from outside the loader (staging, the seal). */
 void config_problem_add(struct config_report *, int error, enum exit_code code,

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,33 +189,60 @@ words_split(struct loader *l, const struct doc_node *n, struct words *words)
 	}
 }
 
+/*
+ * What a word is: as written, or in a process, which is known by its job and
+ * the number of the instance.  Its length; `to` may be NULL.
+ */
 static size_t
-joined_size(const struct words *words)
+put_word(char *to, const struct word *w, const struct job_config *c,
+    uint32_t instance)
 {
-	size_t size;
-	size_t i;
+	const struct segment_text *s;
+	const char *text;
+	char number[16];
+	size_t count;
+	size_t len;
+	size_t n;
 
-	size = 1;
-	for (i = 0; i < words->count; i++)
-		size += strlen(words->list[i].source) + 1;
-	return size;
+	if (c == NULL || w->segments == NULL) {
+		n = strlen(w->source);
+		if (to != NULL)
+			memcpy(to, w->source, n);
+		return n;
+	}
+	(void)snprintf(number, sizeof(number), "%u", instance);
+	s = w->segments->list;
+	for (count = w->segments->count, n = 0; count > 0; count--, s++) {
+		text = s->kind == SEGMENT_INSTANCE ? number :
+		    s->kind == SEGMENT_NAME        ? c->name :
+						     s->text;
+		len = strlen(text);
+		if (to != NULL)
+			memcpy(to + n, text, len);
+		n += len;
+	}
+	return n;
 }
 
-static void
-join(const struct words *words, char *s)
+/* With blanks between them and a NUL: what they need. */
+static size_t
+join(char *to, const struct words *words, const struct job_config *c,
+    uint32_t instance)
 {
-	size_t len;
 	size_t i;
 	size_t n;
 
-	for (i = 0, n = 0; i < words->count; i++) {
-		if (i > 0)
-			s[n++] = ' ';
-		len = strlen(words->list[i].source);
-		memcpy(s + n, words->list[i].source, len);
-		n += len;
+	n = 0;
+	for (i = 0; i < words->count; i++) {
+		n += put_word(
+		    to == NULL ? NULL : to + n, &words->list[i], c, instance);
+		if (to != NULL)
+			to[n] = i + 1 < words->count ? ' ' : '\0';
+		n++;
 	}
-	s[n] = '\0';
+	if (to != NULL && n == 0)
+		to[0] = '\0';
+	return n == 0 ? 1 : n;
 }
 
 char *
@@ -222,29 +250,57 @@ words_joined(struct loader *l, const struct words *words)
 {
 	char *s;
 
-	s = config_alloc(l->config, joined_size(words));
-	join(words, s);
+	s = config_alloc(l->config, join(NULL, words, NULL, 0));
+	(void)join(s, words, NULL, 0);
 	return s;
 }
 
-const char *
-config_command_line(const struct job_config *c)
+/* Room for a text that is shown; NULL: there is none. */
+static char *
+shown(size_t size)
 {
-	static char *line;
+	static char *text;
 	static size_t room;
-	size_t size;
 	char *bigger;
+
+	if (text == NULL || size > room) {
+		bigger = realloc(text, size);
+		if (bigger == NULL)
+			return NULL;
+		text = bigger;
+		room = size;
+	}
+	return text;
+}
+
+const char *
+config_command_line(const struct job_config *c, uint32_t instance)
+{
+	char *line;
 
 	if (c->words.count == 0)
 		return c->name;
-	size = joined_size(&c->words);
-	if (line == NULL || size > room) {
-		bigger = realloc(line, size);
-		if (bigger == NULL)
-			return c->words.list[0].source;
-		line = bigger;
-		room = size;
-	}
-	join(&c->words, line);
+	line = shown(join(NULL, &c->words, c, instance));
+	if (line == NULL)
+		return c->words.list[0].source;
+	(void)join(line, &c->words, c, instance);
 	return line;
+}
+
+const char *
+config_word(const struct job_config *c, uint32_t i, uint32_t instance)
+{
+	const struct word *w;
+	char *text;
+	size_t len;
+
+	w = &c->words.list[i];
+	if (w->segments == NULL)
+		return w->source;
+	text = shown(put_word(NULL, w, c, instance) + 1);
+	if (text == NULL)
+		return w->source;
+	len = put_word(text, w, c, instance);
+	text[len] = '\0';
+	return text;
 }

@@ -126,19 +126,20 @@ console_tell(enum log_level level, const char *fmt, ...)
 }
 
 void
-console_command(char *buf, size_t size, const struct job_config *c)
+console_command(char *buf, size_t size, const struct process *p)
 {
+	const struct job_config *c = p->job->config;
 	char line[MAX_LOGLINE];
 	char text[MAX_LOGLINE];
 
 	if (format() == LOG_TEXT || !to_console()) {
-		if (snprintf(buf, size, "$ %s\n", config_command_line(c)) >=
-		    (int)size)
+		if (snprintf(buf, size, "$ %s\n",
+			config_command_line(c, p->instance)) >= (int)size)
 			(void)snprintf(buf + size - 5, 5, "...\n");
 		return;
 	}
 	(void)snprintf(text, sizeof(text), "%s: starting %s", c->name,
-	    config_command_line(c));
+	    config_command_line(c, p->instance));
 	(void)logline(line, format(), now_wall(), LOG_LEVEL_INFO, "", text);
 	(void)snprintf(buf, size, "%s%s",
 	    mgr.snapshot->flags & SNAPSHOT_JOURNAL ? "<6>" : "", line);

@@ -64,8 +64,8 @@ failed_thing(const struct process *p)
 		return c->user;
 	default:
 		return c->shell        ? c->shell_program :
-		    c->words.count > 0 ? c->words.list[0].source :
-					 config_command_line(c);
+		    c->words.count > 0 ? config_word(c, 0, p->instance) :
+					 c->name;
 	}
 }
 

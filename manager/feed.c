@@ -82,7 +82,7 @@ put_process(struct wire *w, const struct process *p)
 	const struct job_config *c;
 	const struct verdict *d;
 	const struct job *other;
-	size_t i;
+	uint32_t i;
 
 	c = p->job->config;
 	wire_put_u32(w, p->id);
@@ -104,7 +104,7 @@ put_process(struct wire *w, const struct process *p)
 	wire_put_str(w, p->job->name);
 	wire_put_u32(w, (uint32_t)c->words.count);
 	for (i = 0; i < c->words.count; i++)
-		wire_put_str(w, c->words.list[i].source);
+		wire_put_str(w, config_word(c, i, p->instance));
 	/* "" stands for musterd's own, see FEED_CONFIG. */
 	wire_put_str(w, c->working_directory);
 	wire_put_str(w, c->user);

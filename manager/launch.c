@@ -455,18 +455,19 @@ launch_barrier_done(uint32_t id)
 
 /* The words as Python prints a list of strings. */
 static void
-python_list(const struct job_config *c, char *buf, size_t size)
+python_list(const struct process *p, char *buf, size_t size)
 {
+	const struct job_config *c = p->job->config;
 	const char *s;
-	size_t i;
+	uint32_t i;
 	size_t n;
 
 	n = 0;
 	buf[0] = '\0';
 	for (i = 0; i < c->words.count && n + 8 < size; i++) {
 		n += (size_t)snprintf(buf + n, size - n, i == 0 ? "['" : ", '");
-		for (s = c->words.list[i].source; *s != '\0' && n + 8 < size;
-		     s++) {
+		for (s = config_word(c, i, p->instance);
+		     *s != '\0' && n + 8 < size; s++) {
 			if (*s == '\'' || *s == '\\')
 				buf[n++] = '\\';
 			buf[n++] = *s;
@@ -500,7 +501,7 @@ launch_process_failed(struct process *p, const char *why)
 	progress_process(p);
 	progress_end();
 	if (why == NULL) {
-		python_list(p->job->config, list, sizeof(list));
+		python_list(p, list, sizeof(list));
 		(void)snprintf(text, sizeof(text),
 		    "VerificationFailedException: Process verification "
 		    "failed.\nCommand line for process: %s",

@@ -309,7 +309,7 @@ void console_flush(enum flush);
 /* A change that somebody made or wanted; always written. */
 void console_audit(const struct audit *);
 /* What is shown of a process when it is started: "$ sleep 100". */
-void console_command(char *buf, size_t size, const struct job_config *);
+void console_command(char *buf, size_t size, const struct process *);
 /* A line of the log, by verbosity: see logline.h. */
 void console_log(int level, const char *program, const char *text);
 /* The same, whatever the verbosity. */

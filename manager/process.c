@@ -177,7 +177,7 @@ send_spawn(struct process *p)
 
 	line[0] = '\0';
 	if (!(mgr.snapshot->flags & SNAPSHOT_RUNNER))
-		console_command(line, sizeof(line), p->job->config);
+		console_command(line, sizeof(line), p);
 	wire_init(&w);
 	wire_put_u32(&w, p->id);
 	wire_put_u32(&w, p->generation);
@@ -529,7 +529,7 @@ publish_exit(struct process *p)
 		if (mgr.config->messages & MESSAGE_PROCESS_EXIT)
 			console_tell(LOG_LEVEL_INFO,
 			    "Process %s exited with code %d\n",
-			    config_command_line(p->job->config),
+			    config_command_line(p->job->config, p->instance),
 			    process_code(p->status));
 		progress_process(p);
 	}

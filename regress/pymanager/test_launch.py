@@ -678,6 +678,12 @@ def test_instances(musterd):
     assert [p["id"] for p in m.processes()] == [1, 2, 3]
     rows = m.get("/v1/processes?job=a").json()["processes"]
     assert [p["instance"] for p in rows] == [0, 1, 2]
+    # What is told of them is what is run.
+    for i, p in enumerate(rows):
+        assert p["args"][-2:] == ["a", f"{i}"]
+        assert p["command"].endswith(f"sleep 4000 a {i}")
+        assert f"$ {p['command']}" in lines(m)
+    assert "$(" not in m.ctl("status", "a").stdout + m.stdout_text()
 
 
 # --- restarts ---
