@@ -55,6 +55,21 @@ is_there(const char *path, const struct stat *st)
 	    other.st_ino == st->st_ino && other.st_dev == st->st_dev;
 }
 
+/* A link is followed to what is no regular file. */
+static int
+open_linked(const char *path, struct stat *st)
+{
+	int fd;
+
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd != -1 && fstat(fd, st) == 0 && !S_ISREG(st->st_mode))
+		return fd;
+	if (fd != -1)
+		(void)close(fd);
+	errno = ELOOP;
+	return -1;
+}
+
 /* Opened and locked, or only opened if it is no regular file; -1 and errno. */
 static int
 open_locked(const char *path, struct stat *st)
@@ -63,6 +78,8 @@ open_locked(const char *path, struct stat *st)
 	int fd;
 
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd == -1 && errno == ELOOP) /* perhaps of a device: /dev/stdout */
+		return open_linked(path, st);
 	if (fd == -1)
 		return -1;
 	if (fstat(fd, st) == 0 &&
