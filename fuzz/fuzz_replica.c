@@ -38,6 +38,11 @@ api_v1_ready_changed(void)
 }
 
 void
+stream_shutdown(void)
+{
+}
+
+void
 room_release(void)
 {
 }

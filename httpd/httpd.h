@@ -21,8 +21,7 @@
 #define HEAD_SECONDS 10 /* from its first byte to its last */
 #define IDLE_SECONDS 75 /* between requests */
 #define WRITE_SECONDS 30 /* without progress of the reader */
-#define PAUSE_SECONDS 30 /* then another reader of output may have his place \
-			  */
+#define PAUSE_SECONDS 30 /* then another reader may have his place */
 #define MAX_OUTPUT 16384 /* unsent: its next request waits */
 #define MIN_OUTPUT 3584 /* the same, when many do not read */
 #define MAX_STREAMS 400 /* readers of output; others find room, too */
