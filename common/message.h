@@ -353,9 +353,10 @@ enum imsg_type {
 	IMSG_REQUEST_DONE,
 	/* httpd → manager, for the audit: u8 op (enum request_op, 0: none,
 	 * there is only the number), u16 status (401, 403, 404 for what is
-	 * out of scope, 503: asked of a manager that was lost), i64 uid, str who, str from, str argument (as in
-	 * REQUEST), u32 how many before it were left out.  Such a request was
-	 * refused by the worker.  No answer. */
+	 * out of scope, 503: asked of a manager that was lost), i64 uid, str
+	 * who, str from, str argument (as in REQUEST), u32 how many before it
+	 * were left out.  Such a request was refused by the worker.  No answer.
+	 */
 	IMSG_REFUSED,
 
 	/* ---- verifier: manager ⇄ verifier -------------------------------- */
