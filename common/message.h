@@ -336,7 +336,8 @@ enum imsg_type {
 	IMSG_FEED_PRINCIPAL,
 	/* manager → httpd: empty, behind a batch now and then; httpd →
 	 * manager: IMSG_FEED_READ, empty, when it has come to it.  A worker
-	 * that does not is late (IMSG_PEER_LATE). */
+	 * that does not is late (IMSG_PEER_LATE).  With u8 1, at the end of a
+	 * shutdown: when its clients have all that they are to get. */
 	IMSG_FEED_ASK,
 	IMSG_FEED_READ,
 

@@ -648,7 +648,7 @@ begin(void)
 	snapshot_drop();
 	memfd = snapshot_make(-1, ENOENT, &st);
 	check(memfd != -1);
-	snapshot_set(0, memfd);
+	snapshot_set(0, memfd, NULL);
 	parent.manager->birth = BIRTH_BOOT;
 	child_start(parent.manager);
 	child_start(parent.relay);

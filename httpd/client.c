@@ -215,6 +215,7 @@ client_free(struct client *c)
 	output_free(c);
 	free(c);
 	listen_resume();
+	httpd_end();
 }
 
 void
@@ -315,6 +316,7 @@ written(struct client *c)
 		stream_pull(c);
 	else if (c->state == CLIENT_CLOSING)
 		close_gently(c);
+	httpd_end();
 }
 
 void

@@ -31,6 +31,7 @@ struct event_base *base;
 struct channel *parent_channel;
 struct channel *manager_channel;
 struct channel *relay_channel;
+static int ending; /* the manager waits until our clients have all */
 const struct stream_cell *cells;
 uint32_t ncells;
 
@@ -177,6 +178,20 @@ got_answer(struct imsg *imsg)
 
 /* ---- channels --------------------------------------------------------- */
 
+void
+httpd_end(void)
+{
+	const struct client *c;
+
+	if (!ending || manager_channel == NULL || stream_any())
+		return;
+	TAILQ_FOREACH (c, &clients, entry)
+		if (!client_drained(c) || c->list != NULL)
+			return;
+	ending = 0;
+	(void)channel_send(manager_channel, IMSG_FEED_READ, 0, -1, NULL, 0);
+}
+
 static int
 manager_message(struct channel *channel, struct imsg *imsg, void *arg)
 {
@@ -185,9 +200,14 @@ manager_message(struct channel *channel, struct imsg *imsg, void *arg)
 	case IMSG_REQUEST_DONE:
 		return got_answer(imsg);
 	case IMSG_FEED_ASK:
-		return imsg_get_len(imsg) == 0 ?
-		    channel_send(channel, IMSG_FEED_READ, 0, -1, NULL, 0) :
-		    -1;
+		if (imsg_get_len(imsg) > 1)
+			return -1;
+		if (imsg_get_len(imsg) == 0)
+			return channel_send(
+			    channel, IMSG_FEED_READ, 0, -1, NULL, 0);
+		ending = 1;
+		httpd_end();
+		return 0;
 	default:
 		return replica_message(imsg);
 	}

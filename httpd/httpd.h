@@ -410,6 +410,7 @@ int stream_follows(const struct stream *); /* NULL does not */
 int stream_is_covered(const struct client *);
 void stream_pull(struct client *); /* the reader has taken all */
 void stream_resume(void); /* a new relay */
+int stream_any(void); /* is somebody reading? */
 /* Ends those that wait for a start that will not come. */
 void stream_shutdown(void);
 /* Has the relay to answer one that does not wait for output? */
@@ -430,6 +431,8 @@ extern uint32_t ncells;
 int manager_request(struct client *, enum request_op, const char *argument,
     void (*)(struct client *, const struct answer *));
 void manager_forget(struct client *);
+/* A client has got something, or has gone: perhaps it was the last one. */
+void httpd_end(void);
 /* Somebody was asked: who takes long is looked after. */
 void expect_answers(void);
 

@@ -103,6 +103,12 @@ stream_cell(const struct replica_process *p, unsigned int number)
 }
 
 int
+stream_any(void)
+{
+	return nstreams > 0;
+}
+
+int
 stream_follows(const struct stream *s)
 {
 	return s != NULL && s->follow;

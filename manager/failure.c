@@ -76,6 +76,8 @@ reason(const struct process *p)
 		return "It has ended its shell";
 	if (p->error == ELOOP && p->stage == STAGE_LOGFILE)
 		return "A symbolic link, which is not followed";
+	if (p->error == ETXTBSY && p->stage == STAGE_LOGFILE)
+		return "It is the configuration";
 	return strerrordesc_np(p->error);
 }
 

@@ -295,12 +295,13 @@ feed_was_read(unsigned int worker)
 void
 feed_ask_all(void)
 {
+	static const uint8_t last = 1;
 	struct worker *w;
 
 	for (w = mgr.workers; w < &mgr.workers[MAX_WORKERS]; w++)
 		if (w->channel != NULL && w->fed &&
-		    channel_send(w->channel, IMSG_FEED_ASK, 0, -1, NULL, 0) ==
-			0) {
+		    channel_send(w->channel, IMSG_FEED_ASK, 0, -1, &last,
+			sizeof(last)) == 0) {
 			w->owes++;
 			(void)channel_flush(w->channel);
 		}

@@ -118,6 +118,7 @@ jobs_retired(const char *name)
 		fatal("retired job");
 	mgr.processes = list;
 	c->name = strdup(name);
+	c->entry = NO_ENTRY; /* there is nothing to be started */
 	c->stop = &stop;
 	c->nstop = 1;
 	c->graceful = stop.wait;

@@ -122,7 +122,7 @@ answer_now(const struct request *r, const char *what, uint16_t status,
 static int
 may_restart(const struct process *p)
 {
-	if (p == NULL || p->job->hidden)
+	if (p == NULL || p->job->hidden || p->job->retired)
 		return 0;
 	return p->listed ||
 	    (mgr.phase == PHASE_RUNNING && p->state != STATE_WAITING);

@@ -661,7 +661,8 @@ stage_blame(struct config_report *report, uint32_t entry, uint8_t stage,
 	else if (stage == STAGE_LOGFILE)
 		config_problem_add(report, 1, code, b->at,
 		    "%s: cannot open %s: %s", b->key, b->value,
-		    strerrordesc_np(error));
+		    error == ETXTBSY ? "It is the configuration" :
+				       strerrordesc_np(error));
 	else if (stage == STAGE_TLS_MODE)
 		config_problem_add(report, error, code, b->at,
 		    "%s: %s can be read by others (want mode 0600 or 0640)",

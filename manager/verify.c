@@ -75,6 +75,7 @@ static uint32_t
 take_handle(struct verification *v, int probe)
 {
 	drop_handle(v);
+	v->telling = v->drained = v->gone = 0;
 	if (probe) {
 		if (last_probe == 0)
 			last_probe = PROBE_IDS |
@@ -673,8 +674,9 @@ verify_message(struct channel *channel, struct imsg *imsg)
 	switch (imsg_get_type(imsg)) {
 	case IMSG_CHECK_TRYING:
 		wire_get_string(&r, detail, sizeof(detail));
-		if (wire_end(&r) == -1)
-			return -1;
+		if (wire_end(&r) == -1 ||
+		    (v != NULL && v->remote && current(v)->url == NULL))
+			return -1; /* it was not asked to tell that */
 		if (v != NULL && v->remote)
 			console_tell(LOG_LEVEL_INFO,
 			    "Verifier: Attempting connection to %s with a "

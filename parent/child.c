@@ -130,8 +130,6 @@ exec_child(const struct child *c, int fd, pid_t own)
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != own)
 		_exit(1);
-	if (instance.shares_group) /* a ^C is not for it */
-		(void)setsid();
 	/* First these: COMPONENT_FD may be the number of instance.null. */
 	(void)dup2(instance.null, STDIN_FILENO);
 	(void)dup2(STDIN_FILENO, STDOUT_FILENO);

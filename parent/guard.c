@@ -200,25 +200,34 @@ guard_reap(pid_t parent_pid, int *status)
 	}
 }
 
-/* Has the parent had this one from the terminal, too? */
-static int
-is_shared(const struct signalfd_siginfo *info)
-{
-	return instance.shares_group && info->ssi_code == SI_KERNEL &&
-	    (info->ssi_signo == SIGINT || info->ssi_signo == SIGQUIT);
-}
+/*
+ * ^Z where no shell is there to continue what it stops (ssh -t, a container).
+ * The kernel would not stop an orphaned process group (POSIX.1-2017, 3.264),
+ * but ours is none: the command's parent is in another group of the session.
+ * Not at once: that would take the ^Z away from who handles it, to put the
+ * terminal in order perhaps, and stops itself a moment later.
+ */
+static const int go_on[] = {20, 100, 500, -1}; /* ms */
 
 static void
 guard_wait(pid_t pid, int fd, int signals, int *ready, int *status)
 {
 	struct signalfd_siginfo info;
 	struct pollfd fds[2];
+	unsigned int times = 0;
+	int patience = -1;
+	int n;
 
 	fds[0].fd = signals;
 	fds[1].fd = fd;
 	fds[0].events = fds[1].events = POLLIN;
 	for (;;) {
-		if (poll(fds, 2, -1) == -1)
+		n = poll(fds, 2, patience);
+		if (n == 0) {
+			(void)kill(-instance.group, SIGCONT);
+			patience = go_on[++times];
+		}
+		if (n <= 0)
 			continue;
 		if (fds[1].revents != 0 && guard_message(fd, ready) == 0)
 			fds[1].fd = -1;
@@ -228,7 +237,10 @@ guard_wait(pid_t pid, int fd, int signals, int *ready, int *status)
 		if (info.ssi_signo == SIGCHLD) {
 			if (guard_reap(pid, status))
 				return;
-		} else if (!is_shared(&info))
+		} else if (info.ssi_signo == SIGTSTP) {
+			times = 0;
+			patience = go_on[times];
+		} else
 			(void)kill(pid, (int)info.ssi_signo);
 	}
 }
@@ -241,6 +253,8 @@ guard_run(pid_t pid, int fd, int ready)
 	int status;
 
 	signal_wanted(&set);
+	if (instance.is_alone)
+		(void)sigaddset(&set, SIGTSTP);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals == -1)
 		fatal("signalfd");

@@ -57,6 +57,7 @@ open_path(const struct table *t, const struct entry *e,
     const struct file_entry *file, struct stat *st)
 {
 	const int flags = O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY;
+	int error;
 	int own;
 	int fd;
 
@@ -71,11 +72,14 @@ open_path(const struct table *t, const struct entry *e,
 	cred_leave(&t->creds[e->cred]);
 	if (fd == -1)
 		return -1;
+	error = EINVAL;
 	if (fstat(fd, st) == 0 && !S_ISDIR(st->st_mode) &&
 	    !S_ISBLK(st->st_mode))
+		error = snapshot_is_file(st) ? ETXTBSY : 0;
+	if (error == 0)
 		return fd;
 	(void)close(fd);
-	errno = EINVAL;
+	errno = error;
 	return -1;
 }
 

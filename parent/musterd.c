@@ -588,8 +588,7 @@ main(int argc, char **argv)
 		write_pid_file();
 	instance.guard = getpid();
 	instance.group = getpgrp();
-	instance.shares_group =
-	    options['x'] != NULL && instance.group == getsid(0);
+	instance.is_alone = options['x'] != NULL && instance.group == getsid(0);
 	if (options['n'] == NULL)
 		cgroup_init(instance.guard);
 	(void)fflush(NULL);

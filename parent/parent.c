@@ -499,7 +499,7 @@ first_snapshot(int config)
 		_exit(2);
 	}
 	(void)close(config);
-	snapshot_set(0, memfd);
+	snapshot_set(0, memfd, &st);
 }
 
 /* Their programs load while the manager reads its configuration. */
@@ -519,9 +519,8 @@ parent_run(int config, int guard)
 {
 	struct event event;
 
-	/* A terminal's ^C is the guard's to hand on, if that can be. */
-	if ((!instance.shares_group && setpgid(0, 0) == -1) ||
-	    prctl(PR_SET_CHILD_SUBREAPER, 1) == -1)
+	/* A terminal's ^C is the guard's to hand on. */
+	if (setpgid(0, 0) == -1 || prctl(PR_SET_CHILD_SUBREAPER, 1) == -1)
 		fatal("parent");
 	raise_limit();
 	make_root();

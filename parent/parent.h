@@ -56,13 +56,7 @@ struct instance {
 	uint64_t nofile; /* soft limit that musterd was given */
 	pid_t guard;
 	pid_t group; /* the guard's: the terminal's foreground */
-	/*
-	 * The parent stays in it: with -x, if the session is ours alone (ssh
-	 * -t, a container).  With a parent in another group of the session the
-	 * command could be stopped by ^Z, and no shell is there to go on with
-	 * it (an orphaned process group: POSIX.1-2017, 3.264).
-	 */
-	int shares_group;
+	int is_alone; /* with -x: no shell in the session can continue us */
 	uid_t uid;
 	gid_t gid;
 	uid_t component_uid; /* of the components, if root */
@@ -416,8 +410,10 @@ void lines_write(uint8_t level, const char *program, const char *text);
 int config_open(const char *path, struct stat *);
 /* Makes a snapshot of what `fd` (or -1 with `error`) is, for `birth`. */
 int snapshot_make(int fd, int error, const struct stat *);
-/* The snapshot of boot, of the check; of crashes. */
-void snapshot_set(int staged, int memfd);
+/* The snapshot of boot, of the check; of crashes.  NULL: there is no file. */
+void snapshot_set(int staged, int memfd, const struct stat *);
+/* Is it the configuration, or a part of it?  That is never written to. */
+int snapshot_is_file(const struct stat *);
 void snapshot_give(struct child *);
 int snapshot_include(struct child *, const char *path);
 /* The staged one, with its includes, becomes that of crashes; or goes. */

@@ -311,9 +311,14 @@ int
 reap_forget(struct wire_reader *r)
 {
 	struct slot *s;
+	uint32_t process;
 
-	s = slot_of_process(wire_get_u32(r));
-	if (wire_end(r) == -1 || s == NULL || s->state == SLOT_SPAWNING ||
+	process = wire_get_u32(r);
+	s = slot_of_process(process);
+	/* A probe may have been forgotten by the manager before. */
+	if (wire_end(r) == 0 && s == NULL && process >= FIRST_PROBE)
+		return 0;
+	if (r->failed || s == NULL || s->state == SLOT_SPAWNING ||
 	    s->state == SLOT_RUNNING)
 		return -1;
 	s->flags |= IS_FORGOTTEN | IS_ACKED;

@@ -245,6 +245,7 @@ reload_begin(uint32_t id)
 	const char *text;
 	struct stat st;
 	int error;
+	int failed;
 	int memfd;
 	int fd;
 
@@ -258,15 +259,15 @@ reload_begin(uint32_t id)
 	if (fd == -1)
 		error = errno;
 	memfd = snapshot_make(fd, error, &st);
-	error = errno;
+	failed = errno;
 	if (fd != -1)
 		(void)close(fd);
 	if (memfd == -1) {
-		text = strerrordesc_np(error);
+		text = strerrordesc_np(failed);
 		reload_answer(2, text, strlen(text));
 		return 0;
 	}
-	snapshot_set(1, memfd);
+	snapshot_set(1, memfd, error == 0 ? &st : NULL);
 	parent.check->birth = BIRTH_CHECK;
 	child_start(parent.check);
 	return 0;

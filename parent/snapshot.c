@@ -22,11 +22,15 @@ struct included {
 	char *path;
 	int fd; /* sealed memfd or -1 */
 	int error;
+	dev_t device; /* what was read */
+	ino_t inode;
 };
 
 /* What managers are born with: [0] the standing one, [1] while checked. */
 static struct {
 	int fd;
+	dev_t device;
+	ino_t inode;
 	uint32_t count;
 	struct included files[MAX_INCLUDES];
 } snapshots[2] = {{.fd = -1}, {.fd = -1}};
@@ -228,9 +232,30 @@ fail:
 }
 
 void
-snapshot_set(int staged, int memfd)
+snapshot_set(int staged, int memfd, const struct stat *st)
 {
 	snapshots[staged].fd = memfd;
+	snapshots[staged].device = st == NULL ? 0 : st->st_dev;
+	snapshots[staged].inode = st == NULL ? 0 : st->st_ino;
+}
+
+int
+snapshot_is_file(const struct stat *st)
+{
+	uint32_t i;
+	uint32_t n;
+
+	for (i = 0; i < 2; i++) {
+		if (snapshots[i].fd != -1 && snapshots[i].inode == st->st_ino &&
+		    snapshots[i].device == st->st_dev)
+			return 1;
+		for (n = 0; n < snapshots[i].count; n++)
+			if (snapshots[i].files[n].fd != -1 &&
+			    snapshots[i].files[n].inode == st->st_ino &&
+			    snapshots[i].files[n].device == st->st_dev)
+				return 1;
+	}
+	return 0;
 }
 
 static void
@@ -285,6 +310,8 @@ read_include(struct included *file)
 		file->error = errno;
 		return;
 	}
+	file->device = st.st_dev;
+	file->inode = st.st_ino;
 	file->fd = memfd_create("include", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (file->fd == -1 || copy_file(file->fd, fd) == -1 ||
 	    fcntl(file->fd, F_ADD_SEALS, SEALS) == -1) {

@@ -200,11 +200,13 @@ def make_http(base):
             shown, url, login = take_password(self.url)
             self.log_verbose("Attempting connection to %s with a timeout of "
                              "%ss" % (shown, self.interval))
+            asked = request.Request(url, headers=self.headers)
+            # Not to whom a redirect leads.
+            for name, value in login.items():
+                if not asked.has_header(name):
+                    asked.add_unredirected_header(name, value)
             try:
-                with request.urlopen(
-                        request.Request(url, headers={**login,
-                                                      **self.headers}),
-                        timeout=self.interval) as answer:
+                with request.urlopen(asked, timeout=self.interval) as answer:
                     status = answer.status
             except error.HTTPError as answer:
                 status = answer.code

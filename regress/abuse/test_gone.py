@@ -48,7 +48,7 @@ def test_followers(musterd, over, form, last):
             s.sendall(HEAD % (FOLLOW, form))
             assert s.recv(100).startswith(b"HTTP/1.1 200 ")
             s.sendall(last)
-    wait_for("their end", lambda: descriptors(m) <= before + 5, 10)
+    wait_for("their end", lambda: descriptors(m) <= before + 15, 10)
 
 
 def test_those_who_wait_make_room(musterd):

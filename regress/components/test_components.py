@@ -459,6 +459,22 @@ def test_restart_while_the_manager_is_lost(start):
     assert m.post("/restart/1").status == 200
 
 
+def test_check_that_ends_without_a_manager(start):
+    """Of a command that leaves something behind, no manager knows then."""
+    m = start({**KEEP, "processes": {"a": job("sleep", "4000", verify={
+        "command": ["sh", "-c", "sleep 4321 & test -f done || { "
+                    "touch done; kill -9 `cat manager`; exit 1; }"],
+        "interval": "100ms"})}})
+    harness.wait_for("a manager", lambda: own(m, "manager"))
+    (m.dir / "manager").write_text(f"{min(own(m, 'manager'))}\n")
+    m.wait_status()
+    after = own(m, "manager")
+    harness.time.sleep(1)
+    assert own(m, "manager") == after
+    assert m.stderr_text().count("muster-manager") <= 1
+    assert not [p for p in m.jobs() if "4321" in p.command]
+
+
 def test_reads_go_on_without_a_manager(start):
     m = start({**KEEP, "processes": {"a": SLEEP}})
     m.wait_status()

@@ -463,6 +463,27 @@ def test_the_configuration_is_not_written_to(check, tmp_path, option, name):
     assert check(None, option, "other", "-q").code == 0
 
 
+def test_included_file_is_not_written_to(tmp_path):
+    """By -l, nor over links that no path tells of."""
+    real = tmp_path / "real"
+    real.mkdir()
+    (tmp_path / "over").symlink_to(real)
+    (real / "inc.yaml").write_text("processes: {}")
+    for text, args in (
+            ("include: [inc.yaml]\nprocesses: {}", ["-l", str(real / "inc.yaml")]),
+            ("processes: {a: {command: 'sleep 4000', redirect-output: "
+             f"'{tmp_path}/over/m.yaml'}}}}", [])):
+        (real / "m.yaml").write_text(text)
+        done = subprocess.run(
+            [harness.OBJ / "sbin/musterd", "-f", real / "m.yaml", *args],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            encoding="utf-8", timeout=30)
+        assert done.returncode in (1, 5)
+        assert "It is the configuration" in done.stdout
+        assert (real / "m.yaml").read_text() == text
+    assert (real / "inc.yaml").read_text() == "processes: {}"
+
+
 def test_included_many_times(tmp_path):
     """Eight levels of ten would be a hundred million files."""
     names = [f"f{i}" for i in range(9)]

@@ -202,6 +202,31 @@ def test_password_of_the_http_class(mine):
     assert "s3cr" not in m.stdout_text()
 
 
+def test_password_is_not_for_another_host(mine):
+    """To whom a redirect leads."""
+    first, second = harness.free_port(), harness.free_port()
+    answers = "import http.server as s, threading as t\n" \
+        "class B(s.BaseHTTPRequestHandler):\n    def do_GET(self):\n" \
+        "        print('told', self.headers['Authorization'])\n" \
+        "        self.send_response(200)\n        self.end_headers()\n" \
+        "class A(s.BaseHTTPRequestHandler):\n    def do_GET(self):\n" \
+        "        print('first', self.headers['Authorization'])\n" \
+        "        self.send_response(302)\n" \
+        "        self.send_header('Location', 'http://127.0.0.2:%d/')\n" \
+        "        self.end_headers()\n" \
+        "b = s.HTTPServer(('127.0.0.2', %d), B)\n" \
+        "t.Thread(target=b.serve_forever).start()\n" \
+        "s.HTTPServer(('127.0.0.1', %d), A).serve_forever()\n"
+    m = mine({"checks.py": "from pymutils.http_verifier import HttpOkVerifier"
+              "\nclass Mine(HttpOkVerifier):\n    pass\n"},
+             job(PYTHON, "-uc", answers % (second, second, first)), {
+                 "url": f"http://u:secret@127.0.0.1:{first}/",
+                 "interval": 0.2})
+    assert launches(m, 35)
+    assert "first Basic " in m.stdout_text()
+    assert "told None" in m.stdout_text()
+
+
 def test_class_made_of_the_http_class_gives_up(mine):
     port = harness.free_port()
     m = mine({"checks.py": "from pymutils import HttpOkVerifier\n"

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import subprocess
 import threading
 import socket
@@ -137,6 +138,23 @@ def test_shutdown_ends_streams(musterd, accept):
     out, err = p.communicate(timeout=15 * harness.patience())
     assert (p.returncode, out, err) == (
         0, b"", b"musterctl: musterd has ended\n")
+
+
+def test_last_words_in_a_shutdown(musterd, over):
+    """All of them come, though they are more than fits into one piece."""
+    m = musterd({**KEEP, "graceful_time": 5, "processes": {"a": sh(
+        "trap 'i=10000; while test $i -lt 40000; do i=$((i + 1)); "
+        "echo line $i; done; exit' TERM; echo up; "
+        "while :; do sleep 0.05; done", suppress_output=True,
+        capture=1 << 20)}})
+    m.wait_status()
+    response = open_stream(m, "?follow=1", "text/plain", over)
+    assert response.readline() == b"up\n"
+    m.signal(signal.SIGTERM)
+    lines = [line for line in response.read().splitlines()
+             if line.startswith(b"line ")]     # not of its shell
+    assert len(lines) == 30000
+    m.wait()
 
 
 def test_lines_are_whole(musterd):

@@ -246,6 +246,26 @@ def test_warnings_are_told(musterd):
                           m.stdout_text() + m.stderr_text(), re.M)) == 1
 
 
+def test_restart_of_what_was_removed(musterd):
+    """There is nothing to be started: it is unknown, while it goes and then."""
+    m = musterd({**KEEP, "processes": {
+        "a": job("sleep", "1000", after=[]),
+        "gone": sh("trap 'sleep 1; exit' TERM; touch up; "
+                   "while :; do sleep 0.05; done", after=[],
+                   verify={"file": "up"})}})
+    m.wait_status()
+    before = pids(m)["a"]
+    rewrite(m, {"a": job("sleep", "1000", after=[])})
+    reload(m)
+    m.wait_text("reloaded: ")
+    assert m.post("/restart/2").status == 404
+    wait_for("its end", lambda: "gone" not in m.all())
+    assert m.post("/restart/2").status == 404
+    assert pids(m) == {"a": before}
+    assert "manager" not in m.stderr_text().replace("[AUDIT]", "")
+    assert "muster-manager" not in m.stdout_text()
+
+
 def test_restart_of_what_was_never_verified(musterd):
     """What failed in a reload, is stuck, or was not to be started by itself."""
     m = musterd({**KEEP, "processes": {"a": job("sleep", "1000", after=[])}})

@@ -446,6 +446,30 @@ def test_interrupt_from_the_terminal(prefix, script):
     assert not (m.dir / "int").exists()
 
 
+def test_signal_to_the_group(run):
+    """As by killpg(3): each has it once, and the end is a graceful one."""
+    m = run({"a": sh("trap 'sleep 0.2; touch down; exit' TERM; touch up; "
+                     "while :; do sleep 0.05; done", verify={"file": "up"})},
+            "sh", "-c", "touch ran; exec sleep 4000")
+    harness.wait_for("the command", (m.dir / "ran").exists)
+    os.killpg(m.pid, signal.SIGINT)
+    assert m.wait() == 130
+    assert (m.dir / "down").exists()
+
+
+def test_kill_of_the_group(run):
+    """Nothing is left all the same."""
+    m = run({"a": sh("sleep 4321 & touch up; wait", verify={"file": "up"})},
+            "sh", "-c", "touch ran; exec sleep 4000")
+    harness.wait_for("the command", (m.dir / "ran").exists)
+    jobs = m.jobs()
+    os.killpg(m.pid, signal.SIGKILL)
+    m.wait()
+    harness.wait_for("their end", lambda: not [
+        p for p in harness.processes() if p.pid in {j.pid for j in jobs} and
+        p.state != "Z"], 5)
+
+
 # It stops itself once more, as programs do that put the terminal in order.
 STOPS = """
 import os, signal, time
