@@ -207,7 +207,7 @@ guard_reap(pid_t parent_pid, int *status)
  * Not at once: that would take the ^Z away from who handles it, to put the
  * terminal in order perhaps, and stops itself a moment later.
  */
-static const int go_on[] = {20, 100, 500, -1}; /* ms */
+static const int go_on[] = {20, 100, 500}; /* ms */
 
 static void
 guard_wait(pid_t pid, int fd, int signals, int *ready, int *status)
@@ -225,7 +225,10 @@ guard_wait(pid_t pid, int fd, int signals, int *ready, int *status)
 		n = poll(fds, 2, patience);
 		if (n == 0) {
 			(void)kill(-instance.group, SIGCONT);
-			patience = go_on[++times];
+			times++;
+			patience = times < sizeof(go_on) / sizeof(*go_on) ?
+			    go_on[times] :
+			    -1;
 		}
 		if (n <= 0)
 			continue;
@@ -239,7 +242,7 @@ guard_wait(pid_t pid, int fd, int signals, int *ready, int *status)
 				return;
 		} else if (info.ssi_signo == SIGTSTP) {
 			times = 0;
-			patience = go_on[times];
+			patience = go_on[0];
 		} else
 			(void)kill(pid, (int)info.ssi_signo);
 	}
