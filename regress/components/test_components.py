@@ -68,8 +68,7 @@ def own(m, name):
 
 def kill(m, name, number=signal.SIGKILL):
     """Kill all of that name; the seconds until they are back and answer."""
-    before = own(m, name)
-    assert before, f"no {name} runs"
+    before = harness.wait_for(f"a {name}", lambda: own(m, name), 5)
     start = time.monotonic()
     for pid in before:
         os.kill(pid, number)

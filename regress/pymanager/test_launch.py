@@ -879,9 +879,9 @@ def test_on_exit_shutdown_by_a_signal(musterd):
 
 
 def test_stop_sequence(musterd):
-    script = "import signal, sys, time\n" \
+    script = "import os, signal, sys, time\n" \
         "def note(number, frame):\n" \
-        "    print(signal.Signals(number).name, flush=True)\n" \
+        "    os.write(1, signal.Signals(number).name.encode() + b'\\n')\n" \
         "for s in ('HUP', 'INT', 'TERM', 'USR1'):\n" \
         "    signal.signal(getattr(signal, 'SIG' + s), note)\n" \
         "print('up', flush=True)\n" \
