@@ -239,21 +239,35 @@ snapshot_set(int staged, int memfd, const struct stat *st)
 	snapshots[staged].inode = st == NULL ? 0 : st->st_ino;
 }
 
+/* The number of a file that has been replaced may be another's by now. */
+static int
+is_still(const char *path, const struct stat *st)
+{
+	struct stat now_there;
+
+	return stat(path, &now_there) == 0 && now_there.st_ino == st->st_ino &&
+	    now_there.st_dev == st->st_dev;
+}
+
 int
 snapshot_is_file(const struct stat *st)
 {
+	const struct included *file;
 	uint32_t i;
 	uint32_t n;
 
 	for (i = 0; i < 2; i++) {
 		if (snapshots[i].fd != -1 && snapshots[i].inode == st->st_ino &&
-		    snapshots[i].device == st->st_dev)
+		    snapshots[i].device == st->st_dev &&
+		    is_still(instance.file, st))
 			return 1;
-		for (n = 0; n < snapshots[i].count; n++)
-			if (snapshots[i].files[n].fd != -1 &&
-			    snapshots[i].files[n].inode == st->st_ino &&
-			    snapshots[i].files[n].device == st->st_dev)
+		for (n = 0; n < snapshots[i].count; n++) {
+			file = &snapshots[i].files[n];
+			if (file->fd != -1 && file->inode == st->st_ino &&
+			    file->device == st->st_dev &&
+			    is_still(file->path, st))
 				return 1;
+		}
 	}
 	return 0;
 }

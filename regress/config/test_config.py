@@ -484,6 +484,19 @@ def test_included_file_is_not_written_to(tmp_path):
     assert (real / "inc.yaml").read_text() == "processes: {}"
 
 
+def test_the_number_of_an_old_configuration(musterd):
+    """A file that has it by chance is no configuration: editors replace."""
+    m = musterd({"keep_alive": True, "processes": {
+        "a": harness.sh("exec sleep 4000", redirect_output="log")}})
+    m.wait_status()
+    old = m.file.with_suffix(".old")
+    m.file.rename(old)
+    m.file.write_text(old.read_text())
+    (m.dir / "log").unlink()
+    old.rename(m.dir / "log")   # the number of the one that was read
+    assert m.post("/restart/1").json()["success"]
+
+
 def test_included_many_times(tmp_path):
     """Eight levels of ten would be a hundred million files."""
     names = [f"f{i}" for i in range(9)]
