@@ -537,7 +537,7 @@ static const char *
 missing_reason(const struct process *p, char *buf, size_t size)
 {
 	const struct job *other;
-	const char *name;
+	char name[16];
 	int code;
 
 	other = launch_waits(p);
@@ -550,13 +550,11 @@ missing_reason(const struct process *p, char *buf, size_t size)
 	    !p->ended || (!p->verified && verify_reason(p)[0] != '\0'))
 		return verify_reason(p);
 	code = process_code(p->status);
-	name = code < 0 ? sigabbrev_np(-code) : NULL;
-	if (name != NULL)
-		(void)snprintf(buf, size, "ended by SIG%s", name);
-	else
-		(void)snprintf(buf, size,
-		    code < 0 ? "ended by signal %d" : "exit code %d",
-		    code < 0 ? -code : code);
+	if (code < 0) {
+		process_signal_name(-code, name, sizeof(name));
+		(void)snprintf(buf, size, "ended by %s", name);
+	} else
+		(void)snprintf(buf, size, "exit code %d", code);
 	return buf;
 }
 

@@ -187,6 +187,8 @@ int process_success(const struct process *);
 int process_code(int32_t status);
 /* failure.c: why it could not be started, for people. */
 void process_failure(const struct process *, char *buf, size_t);
+/* "SIGTERM", "SIGRTMIN+6"; 16 bytes are enough. */
+void process_signal_name(int signal, char *buf, size_t size);
 /* "exited with code 3", "was ended by SIGTERM". */
 void process_end_text(const struct process *, char *buf, size_t size);
 /* Has ended for good: tells so if somebody should know. */
@@ -326,6 +328,9 @@ void progress_end(void);
 
 /* Prints them when they have come. */
 void tail_request(struct process *);
+/* Asks the relay, which must be there: TAIL_DONE has the id.  Stream 0: both.
+ */
+void tail_ask(uint32_t id, uint8_t stream, uint32_t lines);
 void tail_done(uint32_t id, const void *, size_t);
 int tail_pending(void);
 

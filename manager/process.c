@@ -117,18 +117,29 @@ process_success(const struct process *p)
 }
 
 void
-process_end_text(const struct process *p, char *buf, size_t size)
+process_signal_name(int signal, char *buf, size_t size)
 {
 	const char *name;
+
+	name = sigabbrev_np(signal);
+	if (name != NULL)
+		(void)snprintf(buf, size, "SIG%s", name);
+	else /* a real-time signal, signal(7) */
+		(void)snprintf(buf, size, "SIGRTMIN%+d", signal - SIGRTMIN);
+}
+
+void
+process_end_text(const struct process *p, char *buf, size_t size)
+{
+	char name[16];
 
 	if (!WIFSIGNALED(p->status)) {
 		(void)snprintf(
 		    buf, size, "exited with code %d", WEXITSTATUS(p->status));
 		return;
 	}
-	name = sigabbrev_np(WTERMSIG(p->status));
-	(void)snprintf(
-	    buf, size, "was ended by SIG%s", name != NULL ? name : "?");
+	process_signal_name(WTERMSIG(p->status), name, sizeof(name));
+	(void)snprintf(buf, size, "was ended by %s", name);
 }
 
 /* ---- timers --------------------------------------------------------- */

@@ -50,10 +50,22 @@ print_reason(const struct process *p)
 }
 
 void
+tail_ask(uint32_t id, uint8_t stream, uint32_t lines)
+{
+	struct wire w;
+
+	wire_init(&w);
+	wire_put_u32(&w, id);
+	wire_put_u8(&w, stream);
+	wire_put_u32(&w, lines);
+	(void)channel_send_wire(mgr.relay, IMSG_STREAM_TAIL, id, -1, &w);
+	wire_free(&w);
+}
+
+void
 tail_request(struct process *p)
 {
 	struct timeval tv;
-	struct wire w;
 
 	print_reason(p);
 	if (asked != NULL || mgr.relay == NULL || p->generation == 0)
@@ -65,12 +77,7 @@ tail_request(struct process *p)
 	if (patience == NULL || evtimer_add(patience, &tv) == -1)
 		return;
 	asked = p;
-	wire_init(&w);
-	wire_put_u32(&w, p->id);
-	wire_put_u8(&w, 0);
-	wire_put_u32(&w, TAIL_LINES);
-	(void)channel_send_wire(mgr.relay, IMSG_STREAM_TAIL, p->id, -1, &w);
-	wire_free(&w);
+	tail_ask(p->id, 0, TAIL_LINES);
 }
 
 /* What a process writes must not do anything to the terminal. */

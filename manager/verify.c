@@ -14,6 +14,7 @@
 #include "../common/imsg.h"
 #include "../common/log.h"
 #include "../common/spec.h"
+#include "../common/stream.h"
 #include "../common/url.h"
 #include "../common/wire.h"
 #include "logline.h"
@@ -421,19 +422,6 @@ command_failed(struct verification *v, const char *words)
 	attempt_failed(v, text);
 }
 
-static void
-ask_for_words(const struct verification *v)
-{
-	struct wire w;
-
-	wire_init(&w);
-	wire_put_u32(&w, v->handle);
-	wire_put_u8(&w, 1);
-	wire_put_u32(&w, WORDS_LINES);
-	(void)channel_send_wire(mgr.relay, IMSG_STREAM_TAIL, v->handle, -1, &w);
-	wire_free(&w);
-}
-
 /* 0: there is nobody who has its output. */
 static int
 wait_for_words(struct verification *v, const char *failure)
@@ -444,7 +432,7 @@ wait_for_words(struct verification *v, const char *failure)
 	v->telling = 1;
 	start_timer(&v->pause, WORDS_PATIENCE);
 	if (v->drained)
-		ask_for_words(v);
+		tail_ask(v->handle, STREAM_STDOUT, WORDS_LINES);
 	return 1;
 }
 
@@ -458,7 +446,7 @@ verify_probe_drained(uint32_t id)
 		return;
 	v->drained = 1;
 	if (v->telling && mgr.relay != NULL)
-		ask_for_words(v);
+		tail_ask(v->handle, STREAM_STDOUT, WORDS_LINES);
 }
 
 void
@@ -736,19 +724,17 @@ probe_text(struct verification *v, int status, char *buf, size_t size)
 	const int is_custom = current(v)->kind == VERIFY_CUSTOM;
 	const char *what = is_custom ? "verifier" : "command";
 	const char *text;
+	char name[16];
 
 	text = is_custom && WIFEXITED(status) ?
 	    adapter_text(WEXITSTATUS(status)) :
 	    NULL;
 	if (text != NULL)
 		(void)strlcpy(buf, text, size);
-	else if (WIFSIGNALED(status) && WTERMSIG(status) >= SIGRTMIN)
-		(void)snprintf(buf, size, "%s was ended by SIGRTMIN+%d", what,
-		    WTERMSIG(status) - SIGRTMIN);
-	else if (WIFSIGNALED(status))
-		(void)snprintf(buf, size, "%s was ended by SIG%s", what,
-		    sigabbrev_np(WTERMSIG(status)));
-	else
+	else if (WIFSIGNALED(status)) {
+		process_signal_name(WTERMSIG(status), name, sizeof(name));
+		(void)snprintf(buf, size, "%s was ended by %s", what, name);
+	} else
 		(void)snprintf(buf, size, "%s exited with code %d", what,
 		    WEXITSTATUS(status));
 }

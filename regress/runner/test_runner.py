@@ -402,7 +402,7 @@ def test_signal_while_it_runs(run, number):
 
 # What a shell does with a job in its foreground.
 SHELL = """
-import os, signal, sys
+import os, signal, sys, time
 signal.signal(signal.SIGTTOU, signal.SIG_IGN)
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 pid = os.fork()
@@ -419,6 +419,7 @@ while True:
     print("stopped", flush=True)
     os.tcsetpgrp(0, os.getpid())
     os.tcsetpgrp(0, pid)
+    time.sleep(0.5) # no fg comes before all have stopped
     os.kill(-pid, signal.SIGCONT)
 """
 # Below one, or a session of its own, as by `ssh -t` and in a container.
