@@ -469,6 +469,8 @@ def test_kill_of_the_group(run):
     harness.wait_for("their end", lambda: not [
         p for p in harness.processes() if p.pid in {j.pid for j in jobs} and
         p.state != "Z"], 5)
+    # The parent is the last to go.
+    harness.wait_for("its end", lambda: not m.leftovers(), 5)
 
 
 # It stops itself once more, as programs do that put the terminal in order.
