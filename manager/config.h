@@ -21,6 +21,8 @@
 #define MAX_INSTANCES 4096
 #define MAX_VERIFIERS 16 /* of one job */
 #define MAX_STOP_STEPS 16
+/* signal(7): real-time signals follow; the C library keeps the first few. */
+#define MAX_STANDARD_SIGNAL 31
 
 /* Exit codes of musterd (PYMANAGER's, kept). */
 enum exit_code {

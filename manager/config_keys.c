@@ -407,7 +407,8 @@ const struct key_group group_verify = {"verify", verify_keys,
     "se,\"interval\":false,\"attempt-timeout\":false,\"attempt_timeout"
     "\":false}},\"command\":{\"properties\":{\"file\":false,\"http+unix"
     "\":false,\"http\":false,\"unix\":false}},\"file\":{\"properties\":"
-    "{\"http+unix\":false,\"http\":false,\"unix\":false}},\"http+unix\""
+    "{\"http+unix\":false,\"http\":false,\"unix\":false,\"attempt-time"
+    "out\":false,\"attempt_timeout\":false}},\"http+unix\""
     ":{\"properties\":{\"http\":false,\"unix\":false}},"
     "\"path\":{\"required\":[\"http+unix\"]},"
     "\"method\":" WANTS_HTTP ",\"headers\":" WANTS_HTTP

@@ -329,13 +329,16 @@ signal_schema(void)
 	(void)fputs("(-", f);
 	put_numbers(0, SIGRTMAX - SIGRTMIN, f);
 	(void)fputs(")?)$|^", f);
-	put_numbers(1, SIGRTMAX, f);
+	put_numbers(1, MAX_STANDARD_SIGNAL, f);
+	(void)fputs("$|^", f);
+	put_numbers(SIGRTMIN, SIGRTMAX, f);
 	(void)fputc('$', f);
 	if (fclose(f) == EOF)
 		abort();
-	j = json_pack("{s:[{s:s,s:s},{s:s,s:i,s:i}]}", "anyOf", "type",
-	    "string", "pattern", text, "type", "integer", "minimum", 1,
-	    "maximum", 64);
+	j = json_pack("{s:[{s:s,s:s},{s:s,s:i,s:i},{s:s,s:i,s:i}]}", "anyOf",
+	    "type", "string", "pattern", text, "type", "integer", "minimum", 1,
+	    "maximum", MAX_STANDARD_SIGNAL, "type", "integer", "minimum",
+	    SIGRTMIN, "maximum", SIGRTMAX);
 	free(text);
 	return j;
 }

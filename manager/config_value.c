@@ -524,7 +524,7 @@ small_number(const char *s, int max)
 	return error == NULL ? n : -1;
 }
 
-/* RTMIN+1 and RTMAX-1: the C library keeps some to itself. */
+/* RTMIN+1 and RTMAX-1. */
 static int
 real_time_signal(const char *s)
 {
@@ -579,12 +579,17 @@ value_signal(struct loader *l, const struct doc_node *n, int *out)
 		number = (int)n->value.integer;
 	else
 		number = 0;
-	if (number != 0) {
+	if (number == 0)
+		config_error(l, n, "\"%s\" is no signal",
+		    doc_show(n->text, shown, sizeof(shown)));
+	else if (number > MAX_STANDARD_SIGNAL && number < SIGRTMIN)
+		config_error(l, n,
+		    "%d is no signal to use: the C library keeps it to itself",
+		    number);
+	else {
 		*out = number;
 		return 0;
 	}
-	config_error(l, n, "\"%s\" is no signal",
-	    doc_show(n->text, shown, sizeof(shown)));
 	return -1;
 }
 

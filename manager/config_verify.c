@@ -337,6 +337,27 @@ set_verify_path(struct loader *l, const struct key *k, void *target,
 	    value_bounded(l, n, "a path", MAX_URL);
 }
 
+/* Of the end the parent tells; whether there is a file it says at once. */
+static void
+check_pauses(
+    struct loader *l, const struct verify_config *v, const struct doc_node *n)
+{
+	static const char *const keys[] = {"interval", "attempt-timeout"};
+	const struct doc_node *key;
+	size_t i;
+
+	for (i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		key = doc_get(n, keys[i]);
+		if (key != NULL && v->kind == VERIFY_EXITED)
+			config_warning(l, key,
+			    "without effect: an end is waited for, there are "
+			    "no attempts");
+		else if (key != NULL && v->kind == VERIFY_FILE && i == 1)
+			config_warning(l, key,
+			    "without effect: a look at a file takes no time");
+	}
+}
+
 /*
  * A key that the kind does not look at would be a proof that proves nothing:
  * {tcp: 80, status: 200} asks for no status.  0, or -1 when reported.
@@ -347,7 +368,6 @@ check_kind_keys(
 {
 	static const char *const keys[] = {"method", "headers", "status",
 	    "body", "header", "redirects", "insecure", "ca"};
-	static const char *const pauses[] = {"interval", "attempt-timeout"};
 	const struct doc_node *key;
 	const char *help;
 	size_t errors;
@@ -365,14 +385,7 @@ check_kind_keys(
 	if (key != NULL &&
 	    (v->kind != VERIFY_HTTP || v->unix_path == NULL || v->url != NULL))
 		config_error(l, key, "goes with http+unix only%s", help);
-	/* There are no attempts: the parent tells of the end. */
-	for (i = 0; i < sizeof(pauses) / sizeof(*pauses); i++) {
-		key = doc_get(n, pauses[i]);
-		if (key != NULL && v->kind == VERIFY_EXITED)
-			config_warning(l, key,
-			    "without effect: an end is waited for, there are "
-			    "no attempts");
-	}
+	check_pauses(l, v, n);
 	return l->report->errors == errors ? 0 : -1;
 }
 

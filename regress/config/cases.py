@@ -408,6 +408,8 @@ REJECTED = {
        for name in ("0", "65", "", "1x", " 1", "SIG15", "RTMIN+", "RTMIN+31",
                     "RTMIN-1", "RTMAX+1", "RTMAX-31", "RTMIN+ 1", "RTMIN++1",
                     "RTMIN+x", "RTMINX", "1" * 30)},
+    **{f"signal of the library {name}": (
+        doc(stop=name), "is no signal to use") for name in (32, "33", "032")},
     "signal, a list": (doc(stop=[["TERM"]]), "processes.a.stop[0]: want a "
                        "signal or a mapping with signal and wait, got list"),
     "signal, null": (doc(stop=[None]), "processes.a.stop[0]: want a signal, "
@@ -651,6 +653,11 @@ WARNINGS = {
         verify(**{"exited": 0, key: 1}), f"verify.{key}: without effect: an "
         "end is waited for, there are no attempts")
        for key in ("interval", "attempt-timeout")},
+    "attempt-timeout of a file": (
+        doc(command="sleep 0.3",
+            verify={"file": "/etc/passwd", "attempt-timeout": 1}),
+        "verify.attempt-timeout: without effect: a look at a file takes no "
+        "time"),
     "append alone": (doc(append=True), "append: without effect: there is no "
                      "redirect_output"),
     "both spellings": (top(graceful_time=1) | {"graceful_time": 2},
