@@ -102,6 +102,7 @@ list(struct client *c)
 	    .close = "]}",
 	    .row = row,
 	    .listed = 1,
+	    .sized = 1, /* HEAD tells it, as pymanager's does */
 	};
 	unsigned int count;
 	size_t cursor;

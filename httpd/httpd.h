@@ -349,8 +349,11 @@ void respond_json(struct client *, int status, const struct json *);
 void respond_problem(
     struct client *, int status, const char *code, const char *detail);
 void respond_method(struct client *, const char *allow);
-/* Head of an answer of unknown length; body by respond_chunk. */
-void respond_stream(struct client *, const char *type);
+/*
+ * Head of an answer that is written bit by bit: of so many bytes, or of
+ * HTTP_NO_LENGTH, in chunks then (respond_chunk).
+ */
+void respond_stream(struct client *, const char *type, int64_t length);
 int respond_chunk(struct client *, const void *, size_t);
 void respond_stream_end(struct client *);
 /* Value of a query parameter: 1 found, 0 not, -1 malformed. */
@@ -378,6 +381,7 @@ struct list_kind {
 	uint8_t one_job; /* if it is asked for */
 	uint8_t listed; /* what pymanager shows only */
 	uint8_t lines; /* one each, no commas */
+	uint8_t sized; /* has a Content-Length however long it is */
 };
 
 void list_answer(struct client *, const struct list_kind *);

@@ -14,9 +14,10 @@
  * all of them, and nobody waits until a long list is made.  All rows are of
  * one moment, that of the request.
  *
- * A short one has a length as any answer; a long one comes in chunks, each
- * of them a row (RFC 9112 section 7.1), or, for HTTP/1.0, until the end of
- * the connection.
+ * A short one has a length as any answer, and so has a long one that was
+ * promised one: it is made twice, once to be measured.  Others come in chunks,
+ * each of them a row (RFC 9112 section 7.1), or, for HTTP/1.0, until the end
+ * of the connection.
  */
 
 #define SHORT 8192 /* bytes of a list that is made at once */
@@ -40,16 +41,22 @@ struct list {
 
 static struct json piece;
 
+static int
+in_chunks(const struct client *c, const struct list *l)
+{
+	return c->state == CLIENT_STREAMING && c->minor != 0 && !l->kind.sized;
+}
+
 /* A row's frame; nothing is no chunk: that would be the last one. */
 static void
-put(const struct client *c, const char *data, size_t len)
+put(const struct client *c, const struct list *l, const char *data, size_t len)
 {
 	char size[24];
 	int n;
 
 	if (len == 0)
 		return;
-	if (c->state != CLIENT_STREAMING || c->minor == 0) {
+	if (!in_chunks(c, l)) {
 		json_raw(&piece, data, len);
 		return;
 	}
@@ -96,7 +103,7 @@ make(const struct client *c, struct list *l)
 
 	switch (l->place.phase) {
 	case OPENING:
-		put(c, l->kind.open, strlen(l->kind.open));
+		put(c, l, l->kind.open, strlen(l->kind.open));
 		l->place.phase = ROWS;
 		return;
 	case ROWS:
@@ -108,12 +115,12 @@ make(const struct client *c, struct list *l)
 		if (row->failed)
 			piece.failed = 1;
 		else
-			put(c, row->data, row->len);
+			put(c, l, row->data, row->len);
 		l->place.comma = !l->kind.lines;
 		return;
 	case CLOSING:
-		put(c, l->kind.close, strlen(l->kind.close));
-		if (c->state == CLIENT_STREAMING && c->minor != 0)
+		put(c, l, l->kind.close, strlen(l->kind.close));
+		if (in_chunks(c, l))
 			json_raw(&piece, "0\r\n\r\n", 5);
 		l->place.phase = END;
 		return;
@@ -230,6 +237,22 @@ make_short(const struct client *c, struct list *l)
 	return l->place.phase == END || piece.failed;
 }
 
+/* The length of what make_short() has begun.  A row for which there is no
+ * memory now gets the connection closed later. */
+static int64_t
+measure(const struct client *c, struct list *l)
+{
+	int64_t length;
+
+	length = (int64_t)piece.len;
+	while (l->place.phase != END) {
+		json_begin(&piece);
+		make(c, l);
+		length += (int64_t)piece.len;
+	}
+	return length;
+}
+
 /* Is there something of the job that is asked for, if one is? */
 static int
 has_job(const struct client *c, const struct list *l)
@@ -245,6 +268,7 @@ void
 list_answer(struct client *c, const struct list_kind *kind)
 {
 	struct list *l;
+	int64_t length;
 
 	l = calloc(1, sizeof(*l));
 	if (l == NULL) {
@@ -263,8 +287,9 @@ list_answer(struct client *c, const struct list_kind *kind)
 			respond(
 			    c, 200, kind->type, piece.data, piece.len, NULL, 0);
 	} else {
+		length = kind->sized ? measure(c, l) : HTTP_NO_LENGTH;
 		memset(&l->place, 0, sizeof(l->place));
-		respond_stream(c, kind->type);
+		respond_stream(c, kind->type, length);
 		if (!c->head) {
 			c->list = l; /* client_work() goes on */
 			rights_watch(c);

@@ -8,6 +8,15 @@
 
 static struct json scratch;
 
+static enum http_connection
+connection_of(const struct client *c)
+{
+	if (c->close)
+		return HTTP_CONNECTION_CLOSE;
+	return c->minor == 0 ? HTTP_CONNECTION_KEEP_ALIVE :
+			       HTTP_CONNECTION_DEFAULT;
+}
+
 void
 respond(struct client *c, int status, const char *type, const void *body,
     size_t len, const struct http_extra *extra, size_t nextra)
@@ -24,9 +33,7 @@ respond(struct client *c, int status, const char *type, const void *body,
 	r.no_store = 1;
 	r.extra = extra;
 	r.nextra = nextra;
-	r.connection = c->close ? HTTP_CONNECTION_CLOSE :
-	    c->minor == 0       ? HTTP_CONNECTION_KEEP_ALIVE :
-				  HTTP_CONNECTION_DEFAULT;
+	r.connection = connection_of(c);
 	n = http_response_head(head, sizeof(head), &r);
 	if (n == -1 || client_write(c, head, (size_t)n) == -1 ||
 	    (!c->head && status != 204 && client_write(c, body, len) == -1))
@@ -96,7 +103,7 @@ respond_method(struct client *c, const char *allow)
 /* ---- streams -------------------------------------------------------- */
 
 void
-respond_stream(struct client *c, const char *type)
+respond_stream(struct client *c, const char *type, int64_t length)
 {
 	static const struct http_extra chunked = {
 	    "Transfer-Encoding", "chunked"};
@@ -104,18 +111,17 @@ respond_stream(struct client *c, const char *type)
 	char head[1024];
 	int n;
 
-	if (c->minor == 0)
+	if (c->minor == 0 && length == HTTP_NO_LENGTH)
 		c->close = 1;
 	memset(&r, 0, sizeof(r));
 	r.status = 200;
 	r.now = time(NULL);
-	r.length = HTTP_NO_LENGTH;
+	r.length = length;
 	r.type = type;
 	r.no_store = 1;
 	r.extra = &chunked;
-	r.nextra = c->minor == 0 ? 0 : 1;
-	r.connection =
-	    c->close ? HTTP_CONNECTION_CLOSE : HTTP_CONNECTION_DEFAULT;
+	r.nextra = c->minor != 0 && length == HTTP_NO_LENGTH;
+	r.connection = connection_of(c);
 	n = http_response_head(head, sizeof(head), &r);
 	if (n != -1)
 		(void)client_write(c, head, (size_t)n);

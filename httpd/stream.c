@@ -550,7 +550,7 @@ api_v1_stream(struct request *q)
 		return;
 	}
 	s->format = (uint8_t)format_of(q, s->follow);
-	respond_stream(q->client, types[s->format]);
+	respond_stream(q->client, types[s->format], HTTP_NO_LENGTH);
 	if (q->client->head) {
 		stream_free(s);
 		client_done(q->client);

@@ -16,7 +16,7 @@ import time
 import pytest
 
 import harness
-from harness import PYTHON, SLOW, job, python, wait_for
+from harness import PYTHON, SLOW, job, python, sh, wait_for
 
 KEEP = {"keep_alive": True, "graceful_time": 1}
 SLEEP = job("sleep", "4000")
@@ -389,6 +389,27 @@ def test_a_long_list_for_a_client_of_1_0(musterd, path):
     assert len(json.loads(body)["processes"]) == 200
     answer = m.request("HEAD", path)
     assert answer.status == 200 and answer.body == b""
+
+
+def test_a_long_list_of_pymanager_has_a_length(musterd, over):
+    """HEAD tells it, too, and the connection goes on behind it."""
+    m = musterd({**KEEP, "processes": {
+        "a": sh("exec sleep 4000 # " + "ü" * 100, instances=40)}})
+    m.wait_status()
+    whole = m.get("/").body
+    assert len(whole) > 20000
+    lines = b" HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+    with opened(m, over) as s:
+        s.sendall(b"HEAD /" + lines + b"GET /" + lines + STATUS)
+        s.shutdown(socket.SHUT_WR)
+        time.sleep(0.1)
+        head, long, body = read_all(s).split(b"\r\n\r\n", 2)
+    length = f"Content-Length: {len(whole)}\r\n".encode()
+    for part in (head, long):
+        assert length in part + b"\r\n" and b"Transfer-" not in part
+    assert body.startswith(whole + b"HTTP/1.1 200 ")
+    assert body.endswith(RUNNING)
+    assert len(json.loads(whole)["processes"]) == 40
 
 
 # --- held connections ---
