@@ -419,7 +419,23 @@ command_failed(struct verification *v, const char *words)
 	forget_told(v);
 	drop_handle(v);
 	(void)event_del(&v->pause);
-	attempt_failed(v, text);
+	if (current(v)->kind == VERIFY_CUSTOM)
+		failed(v, text);
+	else
+		attempt_failed(v, text);
+}
+
+/*
+ * All that it has written has been read: a command's last line is the reason,
+ * what a class prints is on its way to where ours go.
+ */
+static void
+ask_for_words(struct verification *v)
+{
+	if (current(v)->kind == VERIFY_CUSTOM)
+		command_failed(v, "");
+	else
+		tail_ask(v->handle, STREAM_STDOUT, WORDS_LINES);
 }
 
 /* 0: there is nobody who has its output. */
@@ -432,7 +448,7 @@ wait_for_words(struct verification *v, const char *failure)
 	v->telling = 1;
 	start_timer(&v->pause, WORDS_PATIENCE);
 	if (v->drained)
-		tail_ask(v->handle, STREAM_STDOUT, WORDS_LINES);
+		ask_for_words(v);
 	return 1;
 }
 
@@ -446,7 +462,7 @@ verify_probe_drained(uint32_t id)
 		return;
 	v->drained = 1;
 	if (v->telling && mgr.relay != NULL)
-		tail_ask(v->handle, STREAM_STDOUT, WORDS_LINES);
+		ask_for_words(v);
 }
 
 void
@@ -774,8 +790,7 @@ verify_probe_ended(uint32_t id, int32_t status, uint8_t stage, int32_t error)
 		passed(v, text);
 		return;
 	}
-	if (current(v)->kind == VERIFY_COMMAND && stage == STAGE_NONE &&
-	    wait_for_words(v, text))
+	if (stage == STAGE_NONE && wait_for_words(v, text))
 		return;
 	drop_handle(v);
 	if (current(v)->kind == VERIFY_CUSTOM)
