@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <netdb.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -258,10 +259,35 @@ endpoint_text(void)
 	return text;
 }
 
+/* Who has that configuration all the same, 0: nobody.  Its lock file tells. */
+static pid_t
+holder(void)
+{
+	const char *error;
+	char path[MAX_SOCKET_PATH + 8];
+	char text[16];
+	ssize_t n;
+	pid_t pid;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s.lock", endpoint.path);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd == -1)
+		return 0;
+	n = read(fd, text, sizeof(text) - 1);
+	(void)close(fd);
+	text[n < 1 ? 0 : n - 1] = '\0';
+	pid = (pid_t)strtonum(text, 1, INT_MAX, &error);
+	if (error != NULL || (kill(pid, 0) == -1 && errno != EPERM))
+		return 0;
+	return pid;
+}
+
 int
 unreachable(int error, int loud)
 {
 	char *file;
+	pid_t pid;
 
 	if (error == 0) /* it was told why */
 		return CTL_FAILED;
@@ -278,6 +304,10 @@ unreachable(int error, int loud)
 		complain("no musterd answers at %s (%s); to start one: "
 			 "musterd -d",
 		    endpoint_text(), reason(error));
+	else if ((pid = holder()) != 0)
+		complain("no musterd answers at %s (%s), though process %d "
+			 "has %s; if it names a socket by http.unix: -s SOCKET",
+		    endpoint_text(), reason(error), (int)pid, endpoint.file);
 	else {
 		file = shell_quote(endpoint.file);
 		complain("no musterd answers at %s (%s); to start it: "

@@ -225,6 +225,17 @@ def test_file_without_musterd(user):
         f"musterctl: no musterd answers at {name_of(user.run, file)} (No "
         "such file or directory); to start it: musterd -d -f "
         "'it'\\''s mine.yaml'\n")
+    # Somebody has it, who listens elsewhere; then he is gone.
+    lock = pathlib.Path(name_of(user.run, file) + ".lock")
+    lock.write_text(f"{os.getpid()}\n", encoding="ascii")
+    user.own(lock)
+    said = user("-f", file.name, "info").stderr
+    assert said.endswith(
+        f"though process {os.getpid()} has it's mine.yaml; if it names a "
+        "socket by http.unix: -s SOCKET\n")
+    lock.write_text("99999999\n", encoding="ascii")
+    assert "to start it: " in user("-f", file.name, "info").stderr
+    lock.unlink()
     r = user("-f", "nothing.yaml", "info")
     assert r.returncode == 1
     assert r.stderr == "musterctl: nothing.yaml: No such file or directory\n"
