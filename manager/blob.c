@@ -1,3 +1,4 @@
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@
  * each process has a blob with its name.
  */
 
-#define BLOB_VERSION 1
+#define BLOB_VERSION 2
 
 static void
 send_blob(uint64_t key, const struct wire *content)
@@ -54,6 +55,38 @@ put_verdict(struct wire *w, const struct verdict *d)
 }
 
 static void
+put_deaths(struct wire *w, const struct process *p)
+{
+	size_t limit;
+	size_t n;
+
+	limit = p->deaths == NULL ? 0 : p->job->config->limit_count;
+	for (n = 0; n < limit && p->deaths[limit - 1 - n] != 0; n++)
+		;
+	wire_put_u32(w, (uint32_t)n);
+	for (; n > 0; n--)
+		wire_put_u64(w, p->deaths[limit - n]);
+}
+
+/* How it is stopped, if the next configuration does not know it. */
+static void
+put_stop(struct wire *w, const struct process *p)
+{
+	const struct job_config *c;
+	size_t i;
+	size_t n;
+
+	c = p->job->config;
+	n = mgr.named && !p->job->hidden ? c->nstop : 0;
+	wire_put_u32(w, (uint32_t)n);
+	for (i = 0; i < n; i++) {
+		wire_put_i32(w, c->stop[i].signal);
+		wire_put_u64(w, c->stop[i].wait);
+	}
+	wire_put_u64(w, c->graceful);
+}
+
+static void
 put_process(struct wire *w, const struct process *p)
 {
 	wire_put_u8(w, BLOB_VERSION);
@@ -82,6 +115,9 @@ put_process(struct wire *w, const struct process *p)
 	    !mgr.named || p->job->hidden ? 0 :
 		p->job->retired          ? BLOB_RETIRED :
 					   p->job->config->hash);
+	wire_put_u64(w, p->due);
+	put_deaths(w, p);
+	put_stop(w, p);
 	put_verdict(w, p->verdict);
 }
 
@@ -143,6 +179,7 @@ blob_global(void)
 	wire_put_u8(&w, (uint8_t)mgr.exit_code);
 	wire_put_u8(&w, (uint8_t)mgr.launch_failed);
 	wire_put_u8(&w, (uint8_t)mgr.named);
+	wire_put_u8(&w, (uint8_t)mgr.too_early);
 	wire_put_u32(&w, mgr.signals);
 	wire_put_u64(&w, mgr.sequence);
 	send_blob(BLOB_GLOBAL, &w);
@@ -178,6 +215,40 @@ get_verdict(struct wire_reader *r)
 	return d;
 }
 
+static void
+get_deaths(struct wire_reader *r, struct blob *b)
+{
+	uint32_t i;
+
+	b->ndeaths = wire_get_count(r, MAX_LIMIT_COUNT, 8);
+	if (b->ndeaths == 0)
+		return;
+	b->deaths = calloc(b->ndeaths, sizeof(*b->deaths));
+	if (b->deaths == NULL)
+		fatal("state of the world");
+	for (i = 0; i < b->ndeaths; i++)
+		b->deaths[i] = wire_get_u64(r);
+}
+
+static int
+get_stop(struct wire_reader *r, struct blob *b)
+{
+	uint32_t i;
+
+	b->nstop = wire_get_count(r, MAX_STOP_STEPS, 12);
+	b->stop = calloc((size_t)b->nstop + 1, sizeof(*b->stop));
+	if (b->stop == NULL)
+		fatal("state of the world");
+	for (i = 0; i < b->nstop; i++) {
+		b->stop[i].signal = wire_get_i32(r);
+		b->stop[i].wait = wire_get_u64(r);
+		if (b->stop[i].signal < 1 || b->stop[i].signal > SIGRTMAX)
+			return -1;
+	}
+	b->graceful = wire_get_u64(r);
+	return 0;
+}
+
 int
 blob_read_process(struct blob *b, const void *data, size_t len)
 {
@@ -207,6 +278,10 @@ blob_read_process(struct blob *b, const void *data, size_t len)
 	b->job = wire_get_strdup(&r, MAX_NAME + 1);
 	b->instance = wire_get_u32(&r);
 	b->hash = wire_get_u64(&r);
+	b->due = wire_get_u64(&r);
+	get_deaths(&r, b);
+	if (get_stop(&r, b) == -1)
+		return -1;
 	if (!r.failed && r.left > 0)
 		b->verdict = get_verdict(&r);
 	return wire_end(&r);
@@ -216,6 +291,8 @@ void
 blob_free(struct blob *b)
 {
 	free(b->job);
+	free(b->deaths);
+	free(b->stop);
 	free(b->verdict);
 	memset(b, 0, sizeof(*b));
 }
@@ -239,6 +316,8 @@ blob_apply(struct blob *b, struct process *p)
 	p->ended_at = b->ended_at;
 	p->started_wall = b->started_wall;
 	p->ended_wall = b->ended_wall;
+	p->due = b->due;
+	restart_recall(p, b->deaths, b->ndeaths);
 	p->stored = 1;
 	/* After a reload there may be nothing more that verifies it. */
 	if (p->job->config->nverifiers == 0)
@@ -256,6 +335,7 @@ blob_read_global(const void *data, size_t len)
 	uint8_t version;
 	uint8_t phase;
 	int code;
+	int early;
 	int failed;
 	int named;
 
@@ -265,6 +345,7 @@ blob_read_global(const void *data, size_t len)
 	code = wire_get_u8(&r);
 	failed = wire_get_u8(&r);
 	named = wire_get_bool(&r);
+	early = wire_get_bool(&r);
 	signals = wire_get_u32(&r);
 	sequence = wire_get_u64(&r);
 	if (wire_end(&r) == -1 || version != BLOB_VERSION ||
@@ -276,6 +357,7 @@ blob_read_global(const void *data, size_t len)
 	mgr.exit_code = code;
 	mgr.launch_failed = failed != 0;
 	mgr.named = named;
+	mgr.too_early = early;
 	/* Who was asked to end does; else all signals are news to us. */
 	if (shutting_down())
 		mgr.signals = mgr.replayed = signals;

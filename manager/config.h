@@ -21,6 +21,7 @@
 #define MAX_INSTANCES 4096
 #define MAX_VERIFIERS 16 /* of one job */
 #define MAX_STOP_STEPS 16
+#define MAX_LIMIT_COUNT 1000 /* of start-limit */
 /* signal(7): real-time signals follow; the C library keeps the first few. */
 #define MAX_STANDARD_SIGNAL 31
 

@@ -1,3 +1,4 @@
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,17 +100,37 @@ jobs_sort(void)
 	qsort(mgr.processes, mgr.nprocesses, sizeof(struct process *), by_id);
 }
 
+/* It ends as the configuration wanted it that had it. */
+static int
+take_stop(struct job_config *c, const struct blob *b)
+{
+	static const struct stop_step plain = {.signal = SIGTERM};
+
+	c->nstop = b->nstop == 0 ? 1 : b->nstop;
+	c->graceful = b->nstop == 0 ? mgr.config->graceful : b->graceful;
+	c->stop = calloc(c->nstop, sizeof(*c->stop));
+	if (c->stop == NULL)
+		return -1;
+	if (b->nstop > 0)
+		memcpy(c->stop, b->stop, b->nstop * sizeof(*c->stop));
+	else {
+		c->stop[0] = plain;
+		c->stop[0].wait = c->graceful;
+	}
+	return 0;
+}
+
 /* Each has a job of its own, which lasts as long as this manager. */
 struct process *
-jobs_retired(const char *name)
+jobs_retired(const struct blob *b)
 {
-	static struct stop_step stop = {.signal = 15};
 	struct process **list;
 	struct job_config *c;
 	struct process *p;
 	struct job *job;
+	const char *name;
 
-	stop.wait = mgr.config->graceful;
+	name = b->job == NULL || b->job[0] == '\0' ? "?" : b->job;
 	list = reallocarray(mgr.processes, (size_t)mgr.nprocesses + 1,
 	    sizeof(struct process *));
 	job = calloc(1, sizeof(*job));
@@ -119,12 +140,10 @@ jobs_retired(const char *name)
 	mgr.processes = list;
 	c->name = strdup(name);
 	c->entry = NO_ENTRY; /* there is nothing to be started */
-	c->stop = &stop;
-	c->nstop = 1;
-	c->graceful = stop.wait;
 	job->config = c;
 	job->retired = 1;
-	p = c->name == NULL || asprintf(&job->name, "default.%s", name) == -1 ?
+	p = c->name == NULL || take_stop(c, b) == -1 ||
+		asprintf(&job->name, "default.%s", name) == -1 ?
 	    NULL :
 	    process_new(job, 0);
 	if (p == NULL)

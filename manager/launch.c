@@ -121,6 +121,8 @@ launch_reloaded(void)
 	}
 	feed_status_changed();
 	blob_global();
+	/* The manager before may have been about to start it. */
+	launch_flushed();
 	launch_continue();
 }
 
@@ -197,6 +199,33 @@ job_starting(const struct job *job)
 	return 0;
 }
 
+/*
+ * Is it worth waiting for?  Those of a launch are: it fails with the first of
+ * them.  Of what a reload adds each stands for itself: one that runs without
+ * being verified, or comes back when it does, holds up no other.
+ */
+static int
+job_in_question(const struct job *job)
+{
+	const struct process *p;
+	unsigned int i;
+
+	if (job->config->nverifiers == 0)
+		return 0;
+	if (job_starting(job))
+		return 1;
+	if (job_up(job))
+		return 0;
+	if (!mgr.reloading)
+		return 1;
+	for (i = 0; i < job->nprocesses; i++) {
+		p = job->processes[i];
+		if (p->state == STATE_STOPPING && p->want == WANT_UP)
+			return 1;
+	}
+	return 0;
+}
+
 /* ---- file order ----------------------------------------------------- */
 
 /* Of those behind it the next one says so; there may be thousands. */
@@ -227,8 +256,7 @@ launch_in_order(void)
 		}
 		if (!job->launched)
 			launch_job(job);
-		if (job->config->nverifiers > 0 &&
-		    (!job_up(job) || job_starting(job))) {
+		if (job_in_question(job)) {
 			next_waits(job);
 			return 0;
 		}
@@ -250,7 +278,8 @@ after_process(const struct process *p, enum after_condition condition)
 {
 	switch (condition) {
 	case AFTER_STARTED:
-		return p->started_wall != 0 && !p->spawning && !p->again;
+		return p->started_wall != 0 && !p->spawning && !p->again &&
+		    p->state != STATE_WAITING;
 	case AFTER_VERIFIED:
 		return p->verified && p->state != STATE_STOPPING &&
 		    p->state != STATE_BACKOFF;
@@ -493,6 +522,7 @@ launch_process_failed(struct process *p, const char *why)
 			    why != NULL ? why : verify_reason(p));
 		if (p->job->hidden)
 			shutdown_begin(p->error == ENOENT ? 127 : 126);
+		launch_continue(); /* the next of a reload waits no more */
 		return;
 	}
 	if (mgr.launch_failed)

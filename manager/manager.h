@@ -110,6 +110,7 @@ struct process {
 	uint16_t retries; /* of the start-limit */
 	uint64_t started; /* monotonic, ns */
 	uint64_t ended_at;
+	uint64_t due; /* in backoff: when it comes back */
 	int64_t started_wall;
 	int64_t ended_wall;
 	uint64_t *deaths; /* ring of start-limit.count times */
@@ -140,6 +141,7 @@ struct manager {
 	enum phase phase;
 	int exit_code;
 	int launch_failed;
+	int too_early; /* not all was up when the end began */
 	struct job *jobs;
 	size_t njobs;
 	struct process **processes; /* sorted by id */
@@ -230,6 +232,10 @@ enum restart_decision {
 };
 enum restart_decision restart_decide(struct process *, uint64_t *delay);
 void restart_forget(struct process *);
+/* The times of deaths that the manager before has counted, oldest first. */
+void restart_recall(struct process *, const uint64_t *deaths, uint32_t n);
+/* In backoff: ns until it is due, no longer than its job ever waits. */
+uint64_t restart_left(const struct process *);
 
 /* ---- verify.c: proving that a process is up ------------------------- */
 
@@ -381,12 +387,18 @@ struct blob {
 	char *job; /* name, "" when ids follow from the file; owned */
 	uint32_t instance;
 	uint64_t hash; /* of the job's spec */
-	struct verdict *verdict; /* NULL: none; owned */
+	uint64_t due;
+	uint64_t *deaths; /* owned, as all below */
+	uint32_t ndeaths;
+	uint32_t nstop; /* 0: it has no name */
+	struct stop_step *stop;
+	uint64_t graceful;
+	struct verdict *verdict; /* NULL: none */
 };
 
 /* What the job of a process is called there, as no job can be: the command
  * of -x; and what stands in place of a hash when it left the configuration. */
-#define BLOB_HIDDEN "*"
+#define BLOB_HIDDEN "/"
 #define BLOB_RETIRED UINT64_MAX
 
 void blob_process(struct process *);
@@ -449,7 +461,7 @@ void reload_tell(void); /* what it has done */
 /* Makes jobs and processes of the configuration.  0 or -1 (memory). */
 int jobs_make(void);
 /* A process of a job that is no longer in the configuration. */
-struct process *jobs_retired(const char *name);
+struct process *jobs_retired(const struct blob *);
 /* Ids have changed. */
 void jobs_sort(void);
 

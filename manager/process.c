@@ -178,6 +178,24 @@ process_timer_stop(struct process *p)
 	p->timer = NULL;
 }
 
+static void
+stop_at_rest(struct process *p)
+{
+	process_timer_stop(p);
+	verify_cancel(p);
+	p->want = WANT_DOWN;
+	p->forgotten = (uint8_t)p->job->retired;
+	set_state(p, STATE_STOPPED);
+}
+
+static void
+back_off(struct process *p, uint64_t delay)
+{
+	p->due = now_mono() + delay;
+	set_state(p, STATE_BACKOFF);
+	process_timer(p, delay);
+}
+
 /* ---- spawning ------------------------------------------------------- */
 
 static void
@@ -204,6 +222,12 @@ send_spawn(struct process *p)
 static void
 spawn(struct process *p)
 {
+	/* Whoever has decided it has not heard of the end. */
+	if (shutting_down()) {
+		stop_at_rest(p);
+		request_process_settled(p, -1, "Process is in shutdown.");
+		return;
+	}
 	process_timer_stop(p);
 	p->want = WANT_UP;
 	p->again = 0;
@@ -305,10 +329,9 @@ spawn_again_or_not(struct process *p)
 	if (mgr.phase != PHASE_RUNNING || p->job->hidden)
 		return;
 	if (spawn_may_work_later(p) && restart_wanted(p) &&
-	    restart_decide(p, &delay) != RESTART_GIVE_UP) {
-		set_state(p, STATE_BACKOFF);
-		process_timer(p, delay < SPAWN_PAUSE ? SPAWN_PAUSE : delay);
-	} else
+	    restart_decide(p, &delay) != RESTART_GIVE_UP)
+		back_off(p, delay < SPAWN_PAUSE ? SPAWN_PAUSE : delay);
+	else
 		end_all_with(p);
 }
 
@@ -332,16 +355,6 @@ spawn_failed(struct process *p)
 	launch_process_failed(p, text);
 	request_process_settled(p, -1, text);
 	spawn_again_or_not(p);
-}
-
-static void
-stop_at_rest(struct process *p)
-{
-	process_timer_stop(p);
-	verify_cancel(p);
-	p->want = WANT_DOWN;
-	p->forgotten = (uint8_t)p->job->retired;
-	set_state(p, STATE_STOPPED);
 }
 
 static void
@@ -484,6 +497,29 @@ process_tell_over(const struct process *p)
 		log_warnx("%s: %s", p->job->name, end);
 }
 
+static void
+settle_stopped(struct process *p)
+{
+	stop_at_rest(p);
+	request_process_settled(p, -1, "Process is in shutdown.");
+}
+
+static void
+settle_to_come_back(
+    struct process *p, enum restart_decision decision, uint64_t delay)
+{
+	verify_process_ended(p, 1);
+	/* Its end may have failed the launch, and that has stopped all. */
+	if (p->want == WANT_DOWN)
+		settle_stopped(p);
+	else if (decision == RESTART_NOW)
+		spawn(p);
+	else {
+		back_off(p, delay);
+		launch_continue(); /* others need not wait so long */
+	}
+}
+
 /* What comes after an end, once nothing is left of it. */
 static void
 settle(struct process *p)
@@ -501,10 +537,7 @@ settle(struct process *p)
 		return;
 	}
 	if (p->want == WANT_DOWN) {
-		verify_cancel(p);
-		p->forgotten = (uint8_t)p->job->retired;
-		set_state(p, STATE_STOPPED);
-		request_process_settled(p, -1, "Process is in shutdown.");
+		settle_stopped(p);
 		return;
 	}
 	comes_back = restart_wanted(p);
@@ -520,13 +553,7 @@ settle(struct process *p)
 		end_all_with(p);
 		return;
 	}
-	verify_process_ended(p, 1);
-	if (decision == RESTART_NOW) {
-		spawn(p);
-		return;
-	}
-	set_state(p, STATE_BACKOFF);
-	process_timer(p, delay);
+	settle_to_come_back(p, decision, delay);
 }
 
 static void
@@ -642,6 +669,8 @@ process_start_anew(struct process *p)
 	verify_cancel(p);
 	p->want = WANT_UP;
 	p->again = 0;
+	/* What it was is no reason to start those that wait for it. */
+	p->verified = 0;
 	set_state(p, STATE_WAITING);
 }
 
@@ -654,7 +683,7 @@ process_adopt_ended(struct process *p)
 	case STATE_STOPPED:
 		break;
 	case STATE_BACKOFF:
-		process_timer(p, p->job->config->backoff_initial);
+		process_timer(p, restart_left(p));
 		break;
 	default:
 		p->ended = 1;
@@ -679,6 +708,13 @@ static void
 already(struct process *p)
 {
 	(void)p;
+}
+
+static void
+stopped_already(struct process *p)
+{
+	if (p->job->retired)
+		stop_at_rest(p);
 }
 
 /* Late news of a generation that is over. */
@@ -785,7 +821,7 @@ static const process_handler table[STATE_COUNT][EVENT_COUNT] = {
     [STATE_STOPPED] =
 	{
 	    [EVENT_START] = spawn_afresh,
-	    [EVENT_STOP] = already,
+	    [EVENT_STOP] = stopped_already,
 	    [EVENT_RESTART] = spawn_afresh,
 	    [EVENT_STARTED] = stale,
 	    [EVENT_SPAWN_FAILED] = stale,

@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include <bsd/stdlib.h>
 
@@ -24,6 +25,18 @@ restart_wanted(const struct process *p)
 	return 0;
 }
 
+static int
+remember_deaths(struct process *p)
+{
+	if (p->deaths == NULL)
+		p->deaths =
+		    calloc(p->job->config->limit_count, sizeof(*p->deaths));
+	if (p->deaths != NULL)
+		return 0;
+	log_warn("process %u: start-limit", p->id);
+	return -1;
+}
+
 /* Notes this death; 1 if it is one too many: the limit-th in that time. */
 static int
 limit_reached(struct process *p)
@@ -32,15 +45,8 @@ limit_reached(struct process *p)
 	unsigned int i;
 
 	c = p->job->config;
-	if (c->limit_count == 0)
+	if (c->limit_count == 0 || remember_deaths(p) == -1)
 		return 0;
-	if (p->deaths == NULL) {
-		p->deaths = calloc(c->limit_count, sizeof(*p->deaths));
-		if (p->deaths == NULL) {
-			log_warn("process %u: start-limit", p->id);
-			return 0;
-		}
-	}
 	for (i = 0; i + 1 < c->limit_count; i++)
 		p->deaths[i] = p->deaths[i + 1];
 	p->deaths[c->limit_count - 1] = p->ended_at;
@@ -100,4 +106,35 @@ restart_forget(struct process *p)
 	p->retries = 0;
 	free(p->deaths);
 	p->deaths = NULL;
+}
+
+void
+restart_recall(struct process *p, const uint64_t *deaths, uint32_t n)
+{
+	uint32_t limit;
+
+	limit = p->job->config->limit_count;
+	if (limit == 0 || n == 0 || remember_deaths(p) == -1)
+		return;
+	if (n > limit) {
+		deaths += n - limit;
+		n = limit;
+	}
+	memcpy(p->deaths + (limit - n), deaths, n * sizeof(*deaths));
+}
+
+uint64_t
+restart_left(const struct process *p)
+{
+	const struct job_config *c;
+	uint64_t longest;
+	uint64_t since;
+
+	c = p->job->config;
+	longest = c->backoff_max > c->limit_retry_after ? c->backoff_max :
+							  c->limit_retry_after;
+	since = now_mono();
+	if (p->due <= since)
+		return 0;
+	return p->due - since < longest ? p->due - since : longest;
 }

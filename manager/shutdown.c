@@ -20,7 +20,6 @@
 static struct event *patience;
 static struct event *answering; /* an HTTP client is being answered */
 static int flushed; /* the last texts are written */
-static int too_early; /* not all was up when it began */
 
 static void
 answered_cb(int fd, short ev, void *arg)
@@ -59,7 +58,7 @@ shutdown_begin(int code)
 		mgr.exit_code = code;
 	if (shutting_down())
 		return;
-	too_early = mgr.phase == PHASE_LAUNCHING;
+	mgr.too_early = mgr.phase == PHASE_LAUNCHING;
 	mgr.phase = PHASE_SHUTDOWN;
 	feed_status_changed();
 	blob_global();
@@ -137,7 +136,7 @@ quit(void)
 	struct wire w;
 
 	/* Who waits until all is up must not go on. */
-	if (too_early && mgr.exit_code == 0 &&
+	if (mgr.too_early && mgr.exit_code == 0 &&
 	    mgr.snapshot->flags & SNAPSHOT_DAEMON_WAIT)
 		manager_daemon_ready(EXIT_SETUP);
 	wire_init(&w);

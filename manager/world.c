@@ -213,10 +213,7 @@ renumber(void)
 			r->lost = !r->seen;
 			if (!r->seen)
 				continue; /* there is nothing to look after */
-			p = jobs_retired(
-			    !r->has_blob || r->blob.job[0] == '\0' ?
-				"?" :
-				r->blob.job);
+			p = jobs_retired(&r->blob);
 		}
 		p->id = r->id;
 	}
@@ -386,6 +383,13 @@ apply_reload(struct process *p, const struct record *r)
 		if (was_retired)
 			process_start_anew(p);
 		break;
+	case STATE_STOPPING: /* by itself, and what it has left goes now */
+		if (!p->live && !p->spawning && p->want == WANT_UP &&
+		    process_success(p) == -1) {
+			process_event(p, EVENT_RESTART);
+			break;
+		}
+		/* FALLTHROUGH */
 	default:
 		if (p->live || p->spawning || was_retired)
 			process_event(p, EVENT_RESTART);
