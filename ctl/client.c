@@ -85,7 +85,7 @@ host_text(void)
 	const char *url;
 
 	url = endpoint_text();
-	if (url[0] == '/')
+	if (endpoint.path[0] != '\0')
 		return "localhost";
 	return strstr(url, "://") + 3;
 }

@@ -565,20 +565,34 @@ locate_here(int loud)
 	return locate_running(&dirs, loud);
 }
 
+/* The option, or what a command of -x is given: its musterd is meant. */
+static const char *
+named_socket(void)
+{
+	const char *s;
+
+	if (options.socket != NULL || options.url != NULL ||
+	    options.file != NULL)
+		return options.socket;
+	s = environment("MUSTER_SOCKET");
+	return s == NULL || s[0] == '\0' ? NULL : s;
+}
+
 int
 locate(int loud)
 {
 	struct dirs dirs;
+	const char *named;
 
 	memset(&endpoint, 0, sizeof(endpoint));
-	if (options.socket != NULL) {
-		if (strlcpy(endpoint.path, options.socket,
-			sizeof(endpoint.path)) < sizeof(endpoint.path) &&
+	named = named_socket();
+	if (named != NULL) {
+		if (strlcpy(endpoint.path, named, sizeof(endpoint.path)) <
+			sizeof(endpoint.path) &&
 		    endpoint.path[0] != '\0')
 			return CTL_OK;
 		if (loud)
-			complain(
-			    "%s: %s", options.socket, reason(ENAMETOOLONG));
+			complain("%s: %s", named, reason(ENAMETOOLONG));
 		return CTL_USAGE;
 	}
 	if (options.url != NULL) {

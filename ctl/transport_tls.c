@@ -40,10 +40,11 @@ new_client(void)
 		why = tls_config_error(config);
 	else if (tls_configure(tls, config) == -1)
 		why = tls_error(tls);
+	if (why != NULL)
+		complain("TLS: %s", why); /* it is the config's */
 	tls_config_free(config);
 	if (why == NULL)
 		return tls;
-	complain("TLS: %s", why);
 	tls_free(tls);
 	return NULL;
 }
@@ -71,8 +72,10 @@ transport_begin(struct client *c)
 		return 0;
 	errno = 0;
 	c->tls = new_client();
-	if (c->tls == NULL)
+	if (c->tls == NULL) {
+		errno = 0; /* it was told why */
 		return -1;
+	}
 	n = tls_connect_socket(c->tls, c->fd, endpoint.host);
 	while (n == 0 && (n = tls_handshake(c->tls)) < -1)
 		n = await(c->fd, n);

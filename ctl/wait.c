@@ -9,7 +9,7 @@
 
 #define FIRST_PAUSE 20 /* milliseconds between two looks */
 #define LAST_PAUSE 200
-#define MOST_SECONDS 5 /* of one question whether it is ready */
+#define MOST_SECONDS 1 /* of one question whether it is ready */
 
 enum answer {
 	PENDING,
@@ -137,28 +137,29 @@ has_given_up(const struct process *p)
 	    (strcmp(p->state, "exited") == 0 && (p->verified || p->code != 0));
 }
 
-/* Has one of those that are missing ended for good? */
-static int
-is_hopeless(const char *text)
+/* Who of those that are missing has ended for good; NULL: nobody. */
+static char *
+hopeless(const char *text)
 {
 	struct processes all;
+	char *name;
 	size_t i;
-	int hopeless;
 
 	if (processes_get(&all, 0) != CTL_OK)
-		return 0;
-	hopeless = 0;
-	for (i = 0; i < all.n && !hopeless; i++)
-		hopeless =
-		    has_given_up(&all.list[i]) && names_it(text, &all.list[i]);
+		return NULL;
+	name = NULL;
+	for (i = 0; i < all.n && name == NULL; i++)
+		if (has_given_up(&all.list[i]) && names_it(text, &all.list[i]))
+			name = xstrdup(all.list[i].name);
 	processes_free(&all);
-	return hopeless;
+	return name;
 }
 
 /* Not ready: PENDING, or an exit code, told. */
 static int
 not_ready(const struct reply *reply, double deadline)
 {
+	char *name;
 	int code;
 
 	if (reply->status != 503)
@@ -169,8 +170,10 @@ not_ready(const struct reply *reply, double deadline)
 	} else if (is_ending()) {
 		complain("musterd is shutting down");
 		code = CTL_FAILED;
-	} else if (is_hopeless(reply_text(reply))) {
-		complain("not ready, and will not be:\n%s", reply_text(reply));
+	} else if ((name = hopeless(reply_text(reply))) != NULL) {
+		complain("not ready, and will not be, as %s has ended:\n%s",
+		    name, reply_text(reply));
+		free(name);
 		code = CTL_FAILED;
 	} else
 		return PENDING;
@@ -201,7 +204,8 @@ wait_ready(double deadline)
 
 	lost = 0;
 	for (first = 1;; first = 0) {
-		seconds = server_patience(deadline);
+		/* At first what is so now: it may be hopeless. */
+		seconds = first ? 0 : server_patience(deadline);
 		(void)snprintf(
 		    target, sizeof(target), "/v1/ready?wait=%d", seconds);
 		code = request(
@@ -230,7 +234,8 @@ wait_ready(double deadline)
 			complain("not ready in time");
 			return CTL_TIMEOUT;
 		}
-		pause_until(deadline, seconds == 0 ? FIRST_PAUSE : LAST_PAUSE);
+		pause_until(
+		    deadline, first || seconds == 0 ? FIRST_PAUSE : LAST_PAUSE);
 	}
 }
 

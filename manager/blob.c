@@ -17,6 +17,7 @@
  */
 
 #define BLOB_VERSION 2
+#define MAX_DEATHS (256UL * 1024) /* of all processes: 2 MiB */
 
 static void
 send_blob(uint64_t key, const struct wire *content)
@@ -54,14 +55,17 @@ put_verdict(struct wire *w, const struct verdict *d)
 	wire_put_str(w, d->last);
 }
 
+/* The latest of them: all blobs together have their limit. */
 static void
 put_deaths(struct wire *w, const struct process *p)
 {
 	size_t limit;
+	size_t most;
 	size_t n;
 
+	most = MAX_DEATHS / mgr.nprocesses;
 	limit = p->deaths == NULL ? 0 : p->job->config->limit_count;
-	for (n = 0; n < limit && p->deaths[limit - 1 - n] != 0; n++)
+	for (n = 0; n < limit && n < most && p->deaths[limit - 1 - n] != 0; n++)
 		;
 	wire_put_u32(w, (uint32_t)n);
 	for (; n > 0; n--)

@@ -425,6 +425,46 @@ join_words(struct loader *l, struct job_config *c, const struct doc_node *n)
 	c->words = joined;
 }
 
+/* The key that was to be one of these, and is misspelt; NULL: none. */
+static const char *
+misspelt_words(const struct doc_node *n, const char **meant)
+{
+	static const char *const keys[] = {
+	    "command", "executable", "arguments"};
+	const struct doc_node *member;
+	size_t i;
+
+	for (member = doc_first(n); member != NULL; member = doc_next(member)) {
+		*meant = suggest_key(member->key, &group_job);
+		for (i = 0; *meant != NULL && i < 3; i++)
+			if (strcmp(*meant, keys[i]) == 0 &&
+			    !doc_get_key_equal(*meant, member->key))
+				return member->key;
+	}
+	return NULL;
+}
+
+static void
+missing_words(
+    struct loader *l, const struct job_config *c, const struct doc_node *n)
+{
+	const char *key;
+	const char *meant;
+	char shown[48];
+
+	key = l->command != NULL ? NULL : misspelt_words(n, &meant);
+	if (key == NULL)
+		config_error(l, l->command != NULL ? l->command : n,
+		    "Missing executable or arguments in definition for "
+		    "process %s.",
+		    c->name);
+	else
+		config_error(l, n,
+		    "Missing executable or arguments in definition for "
+		    "process %s. (%s: did you mean \"%s\"?)",
+		    c->name, doc_show(key, shown, sizeof(shown)), meant);
+}
+
 static void
 read_words(struct loader *l, struct job_config *c, const struct doc_node *n)
 {
@@ -467,10 +507,7 @@ read_words(struct loader *l, struct job_config *c, const struct doc_node *n)
 	if (l->report->errors != errors)
 		return;
 	if (c->words.count == 0 || c->words.list[0].source[0] == '\0')
-		config_error(l, l->command != NULL ? l->command : n,
-		    "Missing executable or arguments in definition for "
-		    "process %s.",
-		    c->name);
+		missing_words(l, c, n);
 	else if (c->shell)
 		join_words(l, c, n);
 }

@@ -54,6 +54,26 @@ job_init(struct job *job, struct job_config *c)
 	return 0;
 }
 
+/* For musterctl: where its musterd listens, as no file name tells it. */
+static int
+runner_environment(struct job_config *c)
+{
+	const char *path;
+	char *text;
+	int n;
+
+	path = mgr.config->http.unix_path;
+	c->environment.list = calloc(1, sizeof(*c->environment.list));
+	n = asprintf(&text, "MUSTER_SOCKET=%s%s%s",
+	    path[0] == '/' ? "" : mgr.snapshot->directory,
+	    path[0] == '/' ? "" : "/", path);
+	if (c->environment.list == NULL || n == -1)
+		return -1;
+	c->environment.list[0].source = text;
+	c->environment.count = 1;
+	return 0;
+}
+
 /* The command of -x is a job that is not listed: it starts when all others
  * are up, and its end is the end of musterd, with its code. */
 static struct job_config *
@@ -68,6 +88,8 @@ runner_job_config(void)
 	c->name = mgr.snapshot->command[0];
 	c->words.list = calloc(n, sizeof(*c->words.list));
 	if (c->words.list == NULL)
+		return NULL;
+	if (runner_environment(c) == -1)
 		return NULL;
 	c->words.count = n;
 	for (i = 0; i < n; i++)

@@ -41,7 +41,8 @@ send_sink(const struct entry *e, uint32_t flags)
 /*
  * Their names lead to our own descriptors over symbolic links, which are not
  * followed in general.  Opened anew as any other file: non-blocking for the
- * relay alone, and with the rights of the job's user.
+ * relay alone, and with the rights of the job's user.  A regular file has one
+ * offset then that all share, or one would write over the other.
  */
 static int
 own_stream(const char *path)
@@ -73,6 +74,10 @@ open_path(const struct table *t, const struct entry *e,
 	if (fd == -1)
 		return -1;
 	error = EINVAL;
+	if (own != -1 && fstat(fd, st) == 0 && S_ISREG(st->st_mode)) {
+		(void)close(fd);
+		fd = fcntl(own, F_DUPFD_CLOEXEC, 0);
+	}
 	if (fstat(fd, st) == 0 && !S_ISDIR(st->st_mode) &&
 	    !S_ISBLK(st->st_mode))
 		error = snapshot_is_file(st) ? ETXTBSY : 0;

@@ -143,6 +143,16 @@ def test_warnings_do_not_hide_an_error(check):
     assert start.code == 5
 
 
+@pytest.mark.parametrize("key", ["comand", "ExecStart", "argumnets"])
+def test_a_start_tells_the_key_that_is_misspelt(check, key):
+    """It has one line, and warnings are not in it."""
+    start = check(json.dumps({"processes": {"a": {"user": "0", key: "x"}}}),
+                  "-q")
+    assert (start.code, len(start.lines)) == (5, 1)
+    assert re.search(f'process a. \\({key}: did you mean "(command|arguments)"',
+                     start.stdout)
+
+
 def test_n_tells_the_code_of_a_start(check):
     """An unknown key alone is none; what a start ends with comes first."""
     assert check('{"proceses": {}}').code == 4

@@ -106,6 +106,38 @@ def test_socket(ctl, place):
         assert r.stderr.count("\n") == 1
 
 
+def test_relative_socket(user, place):
+    user.listen(place / "home/m.sock")
+    for path in ("m.sock", "./m.sock", "../home/m.sock"):
+        assert user("-s", path, "info").returncode == 0
+        assert user("-s", path, "status").returncode == 0
+
+
+def test_socket_of_the_environment(user, place):
+    """As musterd -x tells it; what an option says is meant more."""
+    user.listen(place / "home/m.sock")
+    env = {"MUSTER_SOCKET": f"{place}/home/m.sock"}
+    assert user("info", env=env).returncode == 0
+    r = user("-s", "other.sock", "info", env=env)
+    assert (r.returncode, r.stderr.count("other.sock")) == (69, 1)
+    file = user.file("my.yaml")
+    assert "my.yaml-" in user("-f", file, "info", env=env).stderr
+    assert "http://127.0.0.1:1 " in user(
+        "-H", "http://127.0.0.1:1", "info", env=env).stderr
+    assert user("info", env={"MUSTER_SOCKET": ""}).returncode != 0
+
+
+def test_file_of_a_ca_that_is_not_there(ctl, place):
+    """One line, and the reason is whole."""
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        url = f"https://127.0.0.1:{s.getsockname()[1]}"
+        r = ctl.bare("-H", url, "--cacert", place / "nothing", "info")
+    assert r.returncode == 1
+    assert r.stderr.startswith("musterctl: TLS: ")
+    assert r.stderr.isascii() and r.stderr.count("\n") == 1
+    assert str(place / "nothing") in r.stderr
+
+
 def test_refused(ctl, place):
     path = place / "old.sock"
     with socket.socket(socket.AF_UNIX) as s:

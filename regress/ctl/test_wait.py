@@ -25,7 +25,7 @@ def asked(fake, seconds, change):
 def test_ready(ctl, fake):
     r = ctl("wait")
     assert (r.returncode, r.stdout, r.stderr) == (0, "", "")
-    assert fake.requests == ["GET /v1/ready?wait=5"]
+    assert fake.requests == ["GET /v1/ready?wait=0"]
 
 
 def test_not_ready_yet(ctl, fake):
@@ -64,7 +64,7 @@ def test_the_server_waits(ctl, fake):
     assert r.returncode == 124
     # Not many questions, and then an exact end.
     assert [q for q in fake.requests if "ready" in q and
-            not q.endswith("wait=0")] == ["GET /v1/ready?wait=2"]
+            not q.endswith("wait=0")] == ["GET /v1/ready?wait=1"] * 2
 
 
 def test_never_ready(ctl, fake):
@@ -85,7 +85,7 @@ def test_never_ready_without_one_that_has_ended(ctl, fake, state, more):
     r = ctl("wait")
     assert r.returncode == 1
     assert r.stderr.splitlines() == [
-        "musterctl: not ready, and will not be:",
+        "musterctl: not ready, and will not be, as default.web has ended:",
         "musterctl: default.x: starting",
         f"musterctl: default.web: {state}{more}"]
     assert json.loads(ctl("wait", "--json").stdout) == {

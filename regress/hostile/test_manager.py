@@ -228,12 +228,12 @@ def test_what_it_may(owned):
 
 
 @pytest.mark.parametrize("blobs", [
-    [(0, b"")], [(0, b"rubbish")], [(0, bytes(17))],
+    [(0, b"")], [(0, b"rubbish")], [(0, bytes(18))],
     # Another version; asked to end a thousand times; a phase of none.
-    [(0, b"\2" + bytes(16))], [(0, b"\1\4" + bytes(3) + u32(999) + bytes(8))],
-    [(0, b"\1\0" + bytes(15))],
-    [(1 << 32 | 1, b"rubbish"), (1 << 32 | 2, b"\1\x63" + bytes(64))],
-    [(1 << 32 | n, b"\1") for n in range(3, 300)],
+    [(0, b"\1" + bytes(17))], [(0, b"\2\4" + bytes(4) + u32(999) + bytes(8))],
+    [(0, b"\2\0" + bytes(16))],
+    [(1 << 32 | 1, b"rubbish"), (1 << 32 | 2, b"\2\x63" + bytes(64))],
+    [(1 << 32 | n, b"\2") for n in range(3, 300)],
     [(1 << 32 | 0x7fffffff, b""), (1 << 32, b"x"), (1 << 63 | 1, b"x")],
 ], ids=["none", "rubbish", "zeros", "version", "signals", "phase",
         "of a process", "of many", "of none"])
@@ -254,9 +254,9 @@ def test_what_it_leaves(owned, blobs):
 
 def left_verdict(kind, last, end=b""):
     """A blob of a running process, as put_process() of blob.c writes it."""
-    return (bytes([1, 2, 1, 1, 1, 0, 0, 0]) + i32(0) + u32(1) + i32(0)
+    return (bytes([2, 2, 1, 1, 1, 0, 0, 0]) + i32(0) + u32(1) + i32(0)
             + u32(0) + bytes(4) + u64(0) * 3 + text("") + u32(0) + u64(0)
-            + text(kind) + u32(7) + u64(5000000) + text(last) + end)
+            + u64(0) + u32(0) + u32(0) + u64(0) + text(kind) + u32(7) + u64(5000000) + text(last) + end)
 
 
 @pytest.mark.parametrize("data, told", [

@@ -48,6 +48,36 @@ def test_code(run, script, code):
     assert m.leftovers() == []
 
 
+@pytest.mark.parametrize("unix", [None, "here.sock"])
+def test_musterctl_in_it(run, unix):
+    """It finds its own musterd, wherever it is."""
+    http = {"unix": unix} if unix else {}
+    m = run({"a": SLEEP}, "sh", "-c",
+            f"cd /; exec {os.path.abspath(harness.MUSTERCTL)} status",
+            config={"http": {"enabled": False, **http}})
+    assert m.wait() == 0
+    assert re.search(r"^a +running ", m.stdout_text(), re.M)
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_output_to_our_own_stream(tmp_path, name):
+    """It is a file without O_APPEND, and nobody writes over another."""
+    with open(tmp_path / "there", "wb") as there:
+        m = harness.Musterd({"keep_alive": False, "processes": {
+            "a": sh("echo one; sleep 0.2; echo three",
+                    redirect_output=f"/dev/{name}"),
+            "b": sh("sleep 0.1; echo two", verify="exited")}},
+            **{name: there})
+        with m:
+            assert m.wait() == 0
+        there.write(b"last\n")
+    said = (tmp_path / "there").read_text().splitlines()
+    words = ["one", "two", "three", "last"]
+    if name == "stderr":
+        words.remove("two")
+    assert [line for line in said if line in words] == words
+
+
 def test_all_is_up_when_it_runs(run):
     m = run({"a": VERIFIED, "b": sh("touch b; exec sleep 4000",
                                     verify={"file": "b"})},
