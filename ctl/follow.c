@@ -25,7 +25,8 @@ print_event(struct feed *f, struct event *e)
 {
 	(void)json_object_set_new(
 	    e->json, "name", json_string(f->process->name));
-	(void)json_dumpf(e->json, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
+	(void)json_dumpf(e->json, stdout,
+	    JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12));
 	(void)putchar('\n');
 }
 

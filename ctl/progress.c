@@ -56,8 +56,8 @@ print_change(const struct progress *p, const struct progress_row *row)
 		json = json_pack("{s:s, s:s, s:s, s:f}", "name", row->label,
 		    "state", row->word, "detail", row->detail, "seconds",
 		    monotonic() - p->began);
-		(void)json_dumpf(
-		    json, stderr, JSON_COMPACT | JSON_ENSURE_ASCII);
+		(void)json_dumpf(json, stderr,
+		    JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12));
 		(void)fputc('\n', stderr);
 		json_decref(json);
 	}

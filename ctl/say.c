@@ -168,7 +168,8 @@ void
 print_json(json_t *json)
 {
 	/* ASCII: no byte of it can mean anything to a terminal. */
-	(void)json_dumpf(json, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+	(void)json_dumpf(json, stdout,
+	    JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12));
 	(void)fputc('\n', stdout);
 	json_decref(json);
 }

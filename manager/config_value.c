@@ -120,6 +120,19 @@ in_words(struct loader *l, const struct key *k, const struct doc_node *n)
 	return 0;
 }
 
+/* "one of a, b, c" */
+static void
+wanted_word(const struct key *k, char *buf, size_t size)
+{
+	size_t i;
+	size_t n;
+
+	n = (size_t)snprintf(buf, size, "want one of ");
+	for (i = 0; k->words[i] != NULL && n < size; i++)
+		n += (size_t)snprintf(
+		    buf + n, size - n, "%s%s", i == 0 ? "" : ", ", k->words[i]);
+}
+
 static void
 wrong_kind(struct loader *l, const struct key *k, const struct doc_node *n,
     void (*report)(struct loader *, const struct doc_node *, const char *, ...))
@@ -127,13 +140,15 @@ wrong_kind(struct loader *l, const struct key *k, const struct doc_node *n,
 	char want[256];
 	char shown[48];
 
-	if (n->text == NULL || n->kind == DOC_NULL || (k->types & TYPE_SECRET))
-		report(l, n, "%s, got %s", wanted(k, want, sizeof(want)),
-		    doc_kind_name(n->kind));
+	if (k->words != NULL && k->types == TYPE_STRING)
+		wanted_word(k, want, sizeof(want));
 	else
-		report(l, n, "%s, got %s %s%s%s%s",
-		    wanted(k, want, sizeof(want)), doc_kind_name(n->kind),
-		    n->kind == DOC_STRING ? "\"" : "",
+		(void)wanted(k, want, sizeof(want));
+	if (n->text == NULL || n->kind == DOC_NULL || (k->types & TYPE_SECRET))
+		report(l, n, "%s, got %s", want, doc_kind_name(n->kind));
+	else
+		report(l, n, "%s, got %s %s%s%s%s", want,
+		    doc_kind_name(n->kind), n->kind == DOC_STRING ? "\"" : "",
 		    doc_show(n->text, shown, sizeof(shown)),
 		    n->kind == DOC_STRING ? "\"" : "",
 		    n->looks_bool ? " (did you mean true or false?)" : "");

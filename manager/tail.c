@@ -41,7 +41,10 @@ print_reason(const struct process *p)
 	const struct verdict *d;
 
 	d = p->verdict;
-	if (d == NULL || d->last[0] == '\0')
+	if (p->stage != STAGE_NONE) /* what is said is of no job */
+		console_tell(LOG_LEVEL_ERROR, "%s: was not started\n",
+		    p->job->config->name);
+	if (p->stage != STAGE_NONE || d == NULL || d->last[0] == '\0')
 		return;
 	console_tell(LOG_LEVEL_ERROR,
 	    "%s: %s verifier: %s (%u attempt%s, %.1f s)\n",

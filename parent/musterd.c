@@ -54,9 +54,14 @@ static void __attribute__((noreturn)) quit(int code)
 
 static void __attribute__((noreturn)) usage(int code)
 {
+	static const char synopsis[] =
+	    "usage: musterd [-dhnqVvw] [-f FILE] [-l FILE] [-p FILE]"
+	    " [--log-format F]\n"
+	    "               [--wait]\n"
+	    "       musterd [-qvw] [-f FILE] [-l FILE] [-p FILE]"
+	    " [--log-format F]\n"
+	    "               -x -- COMMAND [ARG ...]\n";
 	static const char text[] =
-	    "usage: musterd [-dhnqVvw] [-f FILE] [-l FILE] [-p FILE] [--wait]\n"
-	    "       musterd [-qvw] [-f FILE] [-l FILE] -x -- COMMAND [ARG ...]\n"
 	    "  -f, --file FILE     configuration (default: muster.yaml or .yml,"
 	    " muster.json,\n"
 	    "                      pymanager.json, Procfile, /etc/muster/"
@@ -75,15 +80,28 @@ static void __attribute__((noreturn)) usage(int code)
 	    "  -V, --version       print the version\n"
 	    "  -h, --help          print this\n";
 
-	(void)fputs(text, code == 0 ? stdout : stderr);
+	(void)fputs(synopsis, code == 0 ? stdout : stderr);
+	if (code == 0) /* who has mistyped sees what, in front of that */
+		(void)fputs(text, stdout);
 	quit(code);
 }
 
-static int
-is_log_format(const char *word)
+static void
+log_format_option(void)
 {
-	return strcmp(word, "text") == 0 || strcmp(word, "logfmt") == 0 ||
-	    strcmp(word, "json") == 0;
+	const char *word = options['F'];
+
+	if (strcmp(word, "syslog") == 0) {
+		options['l'] = "syslog:";
+		options['F'] = "text";
+	} else if (strcmp(word, "text") != 0 && strcmp(word, "logfmt") != 0 &&
+	    strcmp(word, "json") != 0) {
+		(void)fprintf(stderr,
+		    "musterd: --log-format %s: want text, logfmt, json or "
+		    "syslog\n",
+		    word);
+		quit(2);
+	}
 }
 
 /* What stands behind -- is the command of -x; all other words are ignored. */
@@ -118,12 +136,8 @@ parse_options(int argc, char **argv)
 		options[c] = optarg == NULL ? "" : optarg;
 		if (c == 'h')
 			usage(0);
-		if (c == 'F' && strcmp(options[c], "syslog") == 0) {
-			options['l'] = "syslog:";
-			options[c] = "text";
-		}
-		if (c == 'F' && !is_log_format(options[c]))
-			usage(2);
+		if (c == 'F')
+			log_format_option();
 		if (c == 'V') {
 			(void)printf("musterd " MUSTER_VERSION "\n");
 			quit(0);
@@ -135,6 +149,10 @@ parse_options(int argc, char **argv)
 		    options['f'] == NULL ? " (did you mean -f " : "",
 		    options['f'] == NULL ? argv[optind] : "",
 		    options['f'] == NULL ? "?)" : "");
+	if (options['W'] != NULL && options['d'] == NULL) {
+		(void)fprintf(stderr, "musterd: --wait goes with -d\n");
+		quit(2);
+	}
 	if (options['n'] != NULL)
 		options['d'] = options['x'] = NULL;
 	if (getpid() == 1) /* all others end with us */

@@ -99,8 +99,9 @@ def test_a_failed_launch_is_an_event(musterd):
                 "--log-format=json")
     assert m.wait() == 5
     found = events(m.stdout_text().splitlines())
-    assert found[-1][0] == "error"
-    assert found[-1][1].startswith("could not set up processes: ")
+    assert [level for level, _ in found[-2:]] == ["error"] * 2
+    assert found[-2][1].startswith("could not set up processes: ")
+    assert found[-1][1] == "a: was not started"
 
 
 def test_a_file(musterd):

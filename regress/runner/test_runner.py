@@ -78,6 +78,18 @@ def test_output_to_our_own_stream(tmp_path, name):
     assert [line for line in said if line in words] == words
 
 
+@pytest.mark.parametrize("words, said", [
+    (["--log-format=xml"], "musterd: --log-format xml: want text, logfmt, "),
+    (["--wait"], "musterd: --wait goes with -d\n"),
+    (["-Z"], ": invalid option -- 'Z'\nusage: musterd ")])
+def test_wrong_options(words, said):
+    """What is wrong stands there, and not much else."""
+    r = subprocess.run([harness.MUSTERD, *words], capture_output=True,
+                       text=True, check=False)
+    assert (r.returncode, r.stdout) == (2, "")
+    assert said in r.stderr and r.stderr.count("\n") <= 5
+
+
 def test_all_is_up_when_it_runs(run):
     m = run({"a": VERIFIED, "b": sh("touch b; exec sleep 4000",
                                     verify={"file": "b"})},
