@@ -82,12 +82,11 @@ authorization(void)
 static const char *
 host_text(void)
 {
-	const char *url;
+	const char *host;
 
-	url = endpoint_text();
-	if (endpoint.path[0] != '\0')
-		return "localhost";
-	return strstr(url, "://") + 3;
+	/* A path may be anything. */
+	host = endpoint.path[0] != '\0' ? NULL : strstr(endpoint_text(), "://");
+	return host == NULL ? "localhost" : host + 3;
 }
 
 int
