@@ -189,13 +189,26 @@ judge(struct restart *r, struct one *one, const struct reply *reply)
 	return code;
 }
 
-/* The answer was lost: what do the processes say? */
+static int
+has_begun(const struct one *one)
+{
+	return one->document != NULL &&
+	    (one->now.generation > one->before->generation ||
+		strcmp(one->now.state, one->before->state) != 0);
+}
+
+/*
+ * The answer was lost: what do the processes say?  Where nothing happens the
+ * question was lost, too.
+ */
 static int
 observe(struct restart *r, struct one *one)
 {
 	const struct process *p;
+	double begins;
 	double last;
 
+	begins = monotonic() + ACCEPT_SECONDS;
 	last = monotonic() + LOST_SECONDS;
 	if (r->deadline >= 0 && r->deadline < last)
 		last = r->deadline;
@@ -216,7 +229,8 @@ observe(struct restart *r, struct one *one)
 		}
 		progress_draw(&r->progress);
 		(void)poll(NULL, 0, (int)(FRAME * 1000));
-	} while (monotonic() < last);
+	} while (monotonic() < last &&
+	    (one->document == NULL || has_begun(one) || monotonic() < begins));
 	return tell_bad(r, one, "the answer of musterd was lost",
 	    r->deadline >= 0 ? CTL_TIMEOUT : CTL_UNREACHABLE);
 }
@@ -276,9 +290,7 @@ wait_accepted(struct restart *r, struct one *one, const struct client *c)
 		if (client_wait(c, monotonic() + 0.02))
 			return 1;
 		(void)look(r, one);
-		if (one->document != NULL &&
-		    (one->now.generation > one->before->generation ||
-			strcmp(one->now.state, one->before->state) != 0))
+		if (has_begun(one))
 			break;
 	} while (monotonic() < last);
 	return 0;

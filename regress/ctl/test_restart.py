@@ -166,6 +166,16 @@ def test_the_answer_is_lost(ctl, fake, now, code, text):
     assert (r.returncode, r.stdout) == (code, text)
 
 
+def test_the_question_is_lost(ctl, fake):
+    """Nothing happens, and nobody waits long for it."""
+    fake.on["POST", "/restart/1"] = lambda q: None
+    start = time.monotonic()
+    r = ctl("restart", "web")
+    assert r.returncode == 69
+    assert r.stderr == "musterctl: web: the answer of musterd was lost\n"
+    assert time.monotonic() - start < 10 * harness.patience()
+
+
 def test_restart_json(ctl, fake):
     fake.processes = [process(1, "web"), process(2, "db")]
     fake.on["POST", "/restart/2"] = failing("no")
